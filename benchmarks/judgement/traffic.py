@@ -254,8 +254,11 @@ class SimulatedPast:
         del now
         return UnreachedList(campaign=campaign, waba_id=waba_id, tried=messages, unreached=0)
 
-    def impact(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> IncidentImpact:
-        """Every failure is another contact's."""
+    def impact(
+        self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups, *, of_webhooks: bool
+    ) -> IncidentImpact:
+        """Every failure is another contact's, and webhooks show all."""
+        del of_webhooks
         lying_in = HeldGroups(groups or [{}])
         held = [
             each
@@ -278,8 +281,10 @@ class SimulatedPast:
             is_partial=False,
         )
 
-    def samples(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> list[str]:
-        del start, end, codes, groups
+    def samples(
+        self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups, *, of_webhooks: bool
+    ) -> list[str]:
+        del start, end, codes, groups, of_webhooks
         return []
 
     def _between(self, start: datetime, end: datetime) -> list[tuple[datetime, Mark, int]]:

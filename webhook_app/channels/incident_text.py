@@ -200,6 +200,8 @@ def _who_is_hit(notification: Notification) -> str:
             f"{_count('failed message', notification.failures)} to {_count('contact', notification.contacts)}"
         )
         parts.append(hit if notification.resolved_at else f"{hit} so far")
+    if notification.reported:
+        parts.append(f"{number(notification.reported)} more that only senders report")
     return "; ".join(parts)
 
 

@@ -94,6 +94,8 @@ class Notification(Struct, frozen=True, kw_only=True):
     failures: int = 0
     """Failed messages since the start of the incident, as are `contacts`, `numbers` and `templates`."""
     contacts: int = 0
+    reported: int = 0
+    """Failed messages that only senders report, besides the `failures` that webhooks show."""
     numbers: tuple[str, ...] = ()
     """Business numbers with failures, most failures first. `more_numbers`: how many there are beyond these."""
     more_numbers: int = 0

@@ -255,8 +255,22 @@ def test_impact_counts_contacts_and_finds_the_first_failure(traffic, connection,
     for minutes, recipient in ((5, "12025550117"), (3, "12025550117"), (1, "12025550118")):
         traffic.failed(1, now - timedelta(minutes=minutes), UNREACHABLE, recipient=recipient)
     traffic.failed(1, now - timedelta(minutes=9), BROKEN)
-    hit = incident_impact(connection, *window(now, 15), [UNREACHABLE], [{}])
+    hit = incident_impact(connection, *window(now, 15), [UNREACHABLE], [{}], of_webhooks=True)
     assert (hit.messages, hit.contacts, hit.first_at) == (3, 2, now - timedelta(minutes=5))
+
+
+def test_impact_counts_what_only_senders_report_by_itself(engine, traffic, connection, now):
+    [both] = traffic.failed(1, now - timedelta(minutes=5), UNREACHABLE)
+    report_failed_calls(engine, 4, now - timedelta(minutes=8), UNREACHABLE)
+    report_failed_calls(engine, 1, now - timedelta(minutes=9), UNREACHABLE, message_id=both)
+    values = connection, *window(now, 15), [UNREACHABLE], [{}]
+    shown = incident_impact(*values, of_webhooks=True)
+    assert (shown.messages, shown.contacts, shown.reported) == (1, 1, 4)
+    assert shown.first_at == now - timedelta(minutes=5)
+    every = incident_impact(*values, of_webhooks=False)
+    assert (every.messages, every.contacts, every.reported) == (5, 5, 4)
+    assert incident_samples(*values, of_webhooks=True) == [both]
+    assert len(incident_samples(*values, of_webhooks=False)) == 3
 
 
 def test_samples_are_the_latest_matching_messages(traffic, connection, now):
@@ -264,7 +278,9 @@ def test_samples_are_the_latest_matching_messages(traffic, connection, now):
         traffic.failed(1, now - timedelta(seconds=s), UNREACHABLE, template="a")[0] for s in (40, 30, 20, 10)
     ]
     traffic.failed(1, now, UNREACHABLE, template="b")
-    found = incident_samples(connection, *window(now, 15), [UNREACHABLE], [{"template": "a"}])
+    found = incident_samples(
+        connection, *window(now, 15), [UNREACHABLE], [{"template": "a"}], of_webhooks=True
+    )
     assert found == ids[:0:-1]
 
 

@@ -19,7 +19,6 @@ from webhook_app.pipeline.incidents.incident_membership import (
     grown,
     is_beyond,
     is_of_reports,
-    is_proven,
     joined_by,
     joining_order,
     known_after,
@@ -31,7 +30,7 @@ from webhook_app.pipeline.incidents.incident_membership import (
 )
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
-from webhook_app.rules.incidents.evidence import ReportedCalls, is_shown
+from webhook_app.rules.incidents.evidence import ReportedCalls, is_proven, is_shown
 from webhook_app.rules.incidents.incidents import FiringAlert, KnownIncident
 from webhook_app.rules.incidents.joining import AGAIN_WITHIN, Joined, join
 from webhook_app.store.incidents.alerts import Alert

@@ -21,6 +21,7 @@ from webhook_app.rules.incidents.announcements import rank
 from webhook_app.rules.incidents.evidence import (
     HeldGroups,
     ReportedCalls,
+    is_proven,
     is_shown,
     is_still_shown,
     reporters_of,
@@ -62,11 +63,6 @@ def new_incident(change: AlertChange, firing: FiringAlert, began_at: datetime, n
         opened_at=now,
         evaluated_at=now,
     )
-
-
-def is_proven(members: Collection[Alert]) -> bool:
-    """Whether webhooks show failures of an incident with these alerts."""
-    return any(each.webhook_codes for each in members)
 
 
 def is_of_reports(incident: Incident, members: Collection[Alert]) -> bool:

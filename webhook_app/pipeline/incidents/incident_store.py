@@ -24,12 +24,14 @@ Groups = Sequence[Mapping[str, str | int]]
 
 
 class Failures(Protocol):
-    """The failed messages that describe an incident."""
+    """The failed messages that describe an incident. `of_webhooks`: only those that webhooks show."""
 
     def impact(
-        self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups
+        self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups, *, of_webhooks: bool
     ) -> IncidentImpact: ...
-    def samples(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> list[str]: ...
+    def samples(
+        self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups, *, of_webhooks: bool
+    ) -> list[str]: ...
 
 
 class IncidentStore(Protocol):
@@ -76,11 +78,15 @@ class StoredFailures:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def impact(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> IncidentImpact:
-        return incident_impact(self._connection, start, end, codes, groups)
+    def impact(
+        self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups, *, of_webhooks: bool
+    ) -> IncidentImpact:
+        return incident_impact(self._connection, start, end, codes, groups, of_webhooks=of_webhooks)
 
-    def samples(self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups) -> list[str]:
-        return incident_samples(self._connection, start, end, codes, groups)
+    def samples(
+        self, start: datetime, end: datetime, codes: Sequence[int], groups: Groups, *, of_webhooks: bool
+    ) -> list[str]:
+        return incident_samples(self._connection, start, end, codes, groups, of_webhooks=of_webhooks)
 
 
 class IncidentTables:

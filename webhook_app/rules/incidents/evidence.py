@@ -153,6 +153,11 @@ def is_shown(webhook_codes: Sequence[int] | None) -> bool:
     return webhook_codes is None or bool(webhook_codes)
 
 
+def is_proven(alerts: Iterable[JudgedAlert]) -> bool:
+    """Whether webhooks show failures of an incident with these alerts."""
+    return any(each.webhook_codes for each in alerts)
+
+
 def is_still_shown(alert: JudgedAlert, now: datetime) -> bool:
     """Whether more than reports of senders shows the alert, or did until a short time ago."""
     until = alert.webhooks_until

@@ -26,7 +26,7 @@ class IncidentImpact(Struct, frozen=True):
     """Business numbers and templates, most failures first."""
     is_partial: bool
     reported: int = 0
-    """Those of the messages whose failure only reports of senders show."""
+    """Messages whose failure only reports of senders show: beside the others, which webhooks show, or all of them."""
 
 
 MAX_FAILURES = 200_000
@@ -34,22 +34,33 @@ MAX_FAILURES = 200_000
 
 _IMPACT = """
 WITH held AS MATERIALIZED (
-  SELECT f.message_id, f.contact, f.occurred_at, f.error_code, f.source, s.phone_number_id AS number,
-         s.template
+  SELECT f.message_id, f.contact, f.occurred_at, f.error_code, s.phone_number_id AS number, s.template
   FROM failures f JOIN series s ON s.id = f.series_id
   WHERE f.occurred_at >= :start AND f.occurred_at <= :end AND f.error_code = ANY(:codes) {chosen}
+    AND (f.source <> 'send' OR NOT :of_webhooks)
   LIMIT :most
 )
 SELECT grouping(error_code, number, template) AS level, error_code, number, template,
        count(DISTINCT message_id) AS messages, count(DISTINCT contact) FILTER (WHERE contact <> '') AS contacts,
-       min(occurred_at) AS first_at, count(*) AS failures,
-       count(DISTINCT message_id) FILTER (WHERE source <> 'send') AS of_webhooks
+       min(occurred_at) AS first_at, count(*) AS failures
 FROM held GROUP BY GROUPING SETS ((), (error_code), (number), (template))
 ORDER BY messages DESC, error_code, number, template
+"""
+_REPORTED = """
+SELECT count(*) FROM (
+  SELECT DISTINCT f.message_id FROM failures f
+  WHERE f.occurred_at >= :start AND f.occurred_at <= :end AND f.error_code = ANY(:codes) {chosen}
+    AND f.source = 'send' AND NOT EXISTS (
+      SELECT FROM failures o WHERE o.message_id = f.message_id AND o.phone_number_id = f.phone_number_id
+        AND o.occurred_at >= :start AND o.occurred_at <= :end AND o.error_code = ANY(:codes)
+        AND o.source <> 'send' OFFSET 0)
+  LIMIT :most
+) r
 """
 _SAMPLES = """
 SELECT f.message_id FROM failures f
 WHERE f.occurred_at >= :start AND f.occurred_at <= :end AND f.error_code = ANY(:codes) {chosen}
+  AND (f.source <> 'send' OR NOT :of_webhooks)
 ORDER BY f.occurred_at DESC, f.message_id LIMIT :most
 """
 _ALL, _BY_CODE, _BY_NUMBER, _BY_TEMPLATE = 0b111, 0b011, 0b101, 0b110
@@ -61,11 +72,23 @@ def incident_impact(
     end: datetime,
     codes: Sequence[int],
     groups: Sequence[Mapping[str, str | int]],
+    *,
+    of_webhooks: bool,
 ) -> IncidentImpact:
-    """Count the failures of these codes in these groups from `start` to `end`."""
+    """Count the failures of these codes in these groups from `start` to `end`.
+
+    `of_webhooks`: those that webhooks show; what only senders report is then in `reported` alone.
+    """
     chosen, values = _in_groups(groups)
-    values |= {"start": start, "end": end, "codes": list(codes), "most": MAX_FAILURES}
+    values |= {
+        "start": start,
+        "end": end,
+        "codes": list(codes),
+        "most": MAX_FAILURES,
+        "of_webhooks": of_webhooks,
+    }
     rows = connection.execute(text(_IMPACT.format(chosen=chosen)), values).all()
+    reported = int(connection.execute(text(_REPORTED.format(chosen=chosen)), values).scalar_one())
     total = next(row for row in rows if row.level == _ALL)
     return IncidentImpact(
         messages=total.messages,
@@ -75,7 +98,7 @@ def incident_impact(
         numbers=[row.number for row in rows if row.level == _BY_NUMBER],
         templates=[row.template for row in rows if row.level == _BY_TEMPLATE and row.template],
         is_partial=total.failures == MAX_FAILURES,
-        reported=total.messages - total.of_webhooks,
+        reported=reported,
     )
 
 
@@ -85,11 +108,13 @@ def incident_samples(
     end: datetime,
     codes: Sequence[int],
     groups: Sequence[Mapping[str, str | int]],
+    *,
+    of_webhooks: bool,
     limit: int = 3,
 ) -> list[str]:
-    """Return the ids of the latest of these messages."""
+    """Return the ids of the latest of these messages, as incident_impact counts them."""
     chosen, values = _in_groups(groups)
-    values |= {"start": start, "end": end, "codes": list(codes), "most": limit}
+    values |= {"start": start, "end": end, "codes": list(codes), "most": limit, "of_webhooks": of_webhooks}
     return list(dict.fromkeys(connection.execute(text(_SAMPLES.format(chosen=chosen)), values).scalars()))
 
 

@@ -72,8 +72,7 @@ _LIST = f"SELECT {_COLUMNS} FROM findings WHERE true {{chosen}} ORDER BY id DESC
 _COUNT = text("SELECT kind, count(*) AS found FROM findings WHERE state = 'open' GROUP BY kind")
 _OCCASIONS = text("""
 SELECT i.id AS incident_id, a.fired_at AS at, i.codes, i.names,
-       (i.total_failures - CASE WHEN a.webhook_codes = '{}' THEN 0
-                                ELSE coalesce((i.details ->> 'reported')::bigint, 0) END) / (i.again + 1) AS failures,
+       i.total_failures / (i.again + 1) AS failures,
        coalesce(a.webhook_codes = '{}', false) AS is_reported
 FROM alerts a JOIN incidents i ON i.id = a.incident_id
 WHERE a.started_at >= :since AND a.fired_at IS NOT NULL AND i.codes <> '{}' AND NOT i.account_wide

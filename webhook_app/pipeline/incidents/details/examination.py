@@ -22,6 +22,7 @@ from webhook_app.pipeline.incidents.details.ranked_alerts import by_rank, leadin
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.incidents.advice import advise
+from webhook_app.rules.incidents.evidence import is_proven
 from webhook_app.rules.incidents.formats import number
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
@@ -40,23 +41,28 @@ def counted(connection: Connection, incident: Incident, members: Sequence[Alert]
 
 
 def counted_from(failures: Failures, incident: Incident, members: Sequence[Alert], now: datetime) -> Incident:
-    """The incident with its failed messages and contacts counted since its start."""
+    """The incident with its failed messages and contacts counted since its start.
+
+    If webhooks show it, those of webhooks: what senders report beside them may be made up, and is counted by itself.
+    """
     if not incident.codes:
         return incident
-    groups, end = held_groups(incident, members), incident.ended_at or now
-    impact = failures.impact(incident.began_at, end, incident.codes, groups)
+    groups, end, of_webhooks = held_groups(incident, members), incident.ended_at or now, is_proven(members)
+    impact = failures.impact(incident.began_at, end, incident.codes, groups, of_webhooks=of_webhooks)
     (numbers, more_numbers), (templates, more_templates) = map(
         first_listed, (impact.numbers, impact.templates)
     )
     details = replace(
         stored(incident),
         codes={str(code): count for code, count in impact.by_code.items()},
-        reported=impact.reported,
+        reported=impact.reported if of_webhooks else 0,
         numbers=numbers,
         more_numbers=more_numbers,
         templates=templates,
         more_templates=more_templates,
-        samples=tuple(failures.samples(incident.began_at, end, incident.codes, groups)),
+        samples=tuple(
+            failures.samples(incident.began_at, end, incident.codes, groups, of_webhooks=of_webhooks)
+        ),
     )
     return replace(
         incident,

@@ -15,7 +15,7 @@ class IncidentDetails(Struct, frozen=True, kw_only=True):
 
     codes: dict[str, int] = {}
     reported: int = 0
-    """Failed messages since its start that only reports of senders show."""
+    """Failed messages since its start that only reports of senders show, besides those that webhooks show."""
     numbers: tuple[str, ...] = ()
     more_numbers: int = 0
     templates: tuple[str, ...] = ()

@@ -195,11 +195,14 @@ def _unless_known(
 def _with_contacts(inputs: FindingInputs, found: FoundState, days: CountedDays) -> FoundState:
     """The state with the number of contacts of the week."""
     groups = [{name: values[0] for name, values in (found.slice or {}).items()}]
-    impact = inputs.failures.impact(days.starts[-WEEK_DAYS], midnight(inputs.now), found.codes, groups)
-    contacts = min(
-        impact.contacts, found.impact["failures"]
-    )  # reports count here, and may not in the failures
-    return replace(found, impact=found.impact | {"contacts": contacts})
+    impact = inputs.failures.impact(
+        days.starts[-WEEK_DAYS],
+        midnight(inputs.now),
+        found.codes,
+        groups,
+        of_webhooks=not found.evidence.get("is_reported"),
+    )
+    return replace(found, impact=found.impact | {"contacts": impact.contacts})
 
 
 def _update_recurring(inputs: FindingInputs, store: FindingStore, known: Sequence[Finding]) -> None:

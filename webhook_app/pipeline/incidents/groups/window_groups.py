@@ -41,27 +41,23 @@ def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
 
 
 def more_severe(judged: Sequence[RuleGroup], by_webhooks: Sequence[RuleGroup]) -> list[RuleGroup]:
-    """The groups, each by the more severe of its judgements, with those that only webhooks alone show above."""
+    """The groups, each by the more severe of its judgements, with those that only webhooks alone show above.
+
+    What webhooks alone show above is judged by them alone.
+    """
     found = {each.key: each for each in judged}
     for each in by_webhooks:
         known = found.get(each.key)
         if known is None:
             if each.judgement.reading is Reading.ABOVE:
                 found[each.key] = each
-        elif _severity(each) > _severity(known):
+        elif each.judgement.reading is Reading.ABOVE or _severity(each) > _severity(known):
             found[each.key] = each
     return list(found.values())
 
 
-_BY_SEVERITY = (Reading.BELOW, Reading.NO_DATA, Reading.BETWEEN, Reading.ABOVE)
-
-
-def _severity(group: RuleGroup) -> tuple[int, bool, float]:
-    """Of two groups that are above the one that escalates, or is further above."""
-    judgement = group.judgement
-    if judgement.reading is Reading.ABOVE:
-        return _BY_SEVERITY.index(Reading.ABOVE), judgement.escalates, judgement.closeness
-    return _BY_SEVERITY.index(judgement.reading), False, 0.0
+def _severity(group: RuleGroup) -> int:
+    return (Reading.BELOW, Reading.NO_DATA, Reading.BETWEEN, Reading.ABOVE).index(group.judgement.reading)
 
 
 def _find_in_window(

@@ -56,6 +56,7 @@ def notification(
         peak_at=incident.worst_at,
         failures=incident.total_failures,
         contacts=incident.contacts,
+        reported=details.reported,
         numbers=details.numbers,
         more_numbers=details.more_numbers,
         templates=details.templates,

@@ -114,6 +114,9 @@ class IncidentEntry(Struct, kw_only=True):
     threshold: float
     failures: int
     contacts: int
+    reported: Annotated[
+        int, Meta(description="Failed messages that only senders report, besides those that webhooks show.")
+    ]
     counted_at: Annotated[Time | None, Meta(description="When `failures` and `contacts` were counted.")]
     rate: float
     low: float
@@ -297,6 +300,7 @@ def _fields(incident: Incident, members: Iterable[Alert]) -> dict[str, Any]:
     named = {
         "window_failures": incident.failures,
         "failures": incident.total_failures,
+        "reported": stored(incident).reported,
         "worst": incident.worst_rate,
         "told_at": incident.notified_at,
         "alerts": [convert(alert, IncidentAlert, from_attributes=True) for alert in members],
