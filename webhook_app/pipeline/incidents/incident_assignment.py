@@ -6,7 +6,7 @@ What an incident becomes is decided afterwards (incident_updates.py).
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import cast
 
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertChange
 from webhook_app.pipeline.incidents.details.incident_details import reporters_of_incident
 from webhook_app.pipeline.incidents.incident_membership import (
+    failing_of,
     firing_alert,
     grown,
     is_beyond,
@@ -30,7 +31,13 @@ from webhook_app.pipeline.incidents.incident_membership import (
 )
 from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
-from webhook_app.rules.incidents.evidence import ReportedCalls, is_proven, is_shown
+from webhook_app.rules.incidents.evidence import (
+    ENOUGH_CALLS,
+    ReportedCalls,
+    calls_of_others,
+    is_proven,
+    is_shown,
+)
 from webhook_app.rules.incidents.incidents import FiringAlert, KnownIncident
 from webhook_app.rules.incidents.joining import AGAIN_WITHIN, Joined, join
 from webhook_app.store.incidents.alerts import Alert
@@ -48,7 +55,7 @@ class IncidentAssignment:
         self._store = store
         self._now = inputs.now
         self._left: dict[int, dict[int, Alert]] = {}  # by incident and alert
-        self._begun: dict[int, datetime] = {}  # since when webhooks may show what has left, by alert
+        self._joint: dict[int, frozenset[str]] = {}  # the keys that report an alert that has left, by alert
         known = store.known_incidents(self._now - max(AGAIN_WITHIN.values()))
         self.incidents: dict[int, Incident] = {incident.id: incident for incident in known}
         self._known: dict[int, KnownIncident] = {}
@@ -113,8 +120,8 @@ class IncidentAssignment:
     def _leave_reported(self, firing: Sequence[AlertChange], calls: ReportedCalls) -> None:
         """Take out of incidents that only some API keys report the alerts that webhooks or other keys show.
 
-        They join incidents anew, and so are announced by themselves: what some keys report may be made up. Alerts that
-        are about more than a business number join anew with them.
+        They join incidents anew, and so are announced by themselves: what some keys report may be made up. An alert
+        about more than a business number leaves with them, and if it would fire without the calls of these keys.
         """
         reported: dict[int, list[AlertChange]] = {}
         for change in firing:
@@ -128,25 +135,42 @@ class IncidentAssignment:
                 if is_shown(each.alert.webhook_codes)
                 or (each not in wide and not firing_alert(each, calls).reporters <= known)
             ]
+            for change in wide:
+                if others := self._others_above(change, known):
+                    self._joint[change.alert.id] = known | others
+                    leaving.append(change)
             for change in changes:
                 if change in leaving or (leaving and change in wide):
                     self._take_out(change)
+
+    def _others_above(self, change: AlertChange, known: frozenset[str]) -> frozenset[str]:
+        """The keys whose calls hold a wide alert above without those of the known keys; empty if they do not."""
+        group = change.rule_group
+        if group is None or not known:
+            return frozenset()
+        calls = self._inputs.reported_calls(group.rule.window_minutes)
+        others = calls_of_others(failing_of(group, group.window), calls, known)
+        failures, beyond = sum(others.values()), self._inputs.beyond_reports()
+        if failures < max(group.rule.min_failures, ENOUGH_CALLS) or beyond is None:
+            return frozenset()
+        names = tuple(name for name in group.rule.group_by if name != "code")
+        attempts = beyond.window(group.rule.window_minutes).attempts_by(names)
+        messages = attempts.get(tuple(str(group.group[name]) for name in names), 0) + failures
+        return frozenset(others) if failures > change.alert.threshold * messages else frozenset()
 
     def _take_out(self, change: AlertChange) -> None:
         incident_id = cast("int", change.alert.incident_id)
         del self._members[incident_id][change.alert.id]
         was = {"state": "resolved", "resolved_at": self._now, "ended_how": "split", "webhook_codes": []}
         self._left.setdefault(incident_id, {})[change.alert.id] = replace(change.alert, **was)
-        covers_from = self._now - timedelta(minutes=change.alert.window_minutes)
-        change.alert = replace(change.alert, incident_id=None)
-        if is_shown(change.alert.webhook_codes):
-            self._begun[change.alert.id] = max(change.alert.covers_from, covers_from)
+        window_start = self._now - timedelta(minutes=change.alert.window_minutes)
+        covers_from = max(change.alert.covers_from, window_start)
+        change.alert = replace(change.alert, incident_id=None, fired_at=self._now, covers_from=covers_from)
 
     def _firing(self, change: AlertChange, calls: ReportedCalls) -> FiringAlert:
-        """What decides where the alert belongs; one that has left its incident has only now fired."""
-        firing = firing_alert(change, calls)
-        has_left = any(change.alert.id in left for left in self._left.values())
-        return replace(firing, fired_at=self._now) if has_left else firing
+        """What decides where the alert belongs."""
+        firing, joint = firing_alert(change, calls), self._joint.get(change.alert.id)
+        return firing if joint is None else replace(firing, reporters=joint)
 
     def _join(self, change: AlertChange, firing: FiringAlert) -> None:
         """Let the alert join the incident it belongs to, or open a new one."""
@@ -160,8 +184,7 @@ class IncidentAssignment:
         # What only senders report adds nothing to what webhooks show.
         holds = not is_beyond(firing, members)
         if found.incident_id is None:
-            began_at = self._begun.get(change.alert.id, change.alert.covers_from)
-            incident = new_incident(change, firing, began_at, self._now)
+            incident = new_incident(change, firing, change.alert.covers_from, self._now)
             incident = replace(incident, id=self._store.insert_incident(incident))
         else:
             incident = self.incidents[found.incident_id]

@@ -206,7 +206,7 @@ def firing_alert(change: AlertChange, calls: ReportedCalls) -> FiringAlert:
     alert, group = change.alert, change.rule_group
     shown = alert.webhook_codes if group is not None and group.proof.has_reports else None
     windows = () if group is None else (group.proof.window if shown else None, group.window)
-    failing = next((found for each in windows if (found := _failing(group, each, shown))), {})
+    failing = next((found for each in windows if (found := failing_of(group, each, shown))), {})
     reporters = reporters_of(alert.group, failing, calls)
     if group is not None and alert.kind == "silence":
         reporters = group.reporters
@@ -225,8 +225,8 @@ def firing_alert(change: AlertChange, calls: ReportedCalls) -> FiringAlert:
     )
 
 
-def _failing(
-    group: RuleGroup | None, window: WindowCounts | None, shown: Sequence[int] | None
+def failing_of(
+    group: RuleGroup | None, window: WindowCounts | None, shown: Sequence[int] | None = None
 ) -> Mapping[tuple[int, SeriesKey], int]:
     """The failed messages of the group in the window by code and series. `shown`: the codes, if not all that count."""
     found: Counter[tuple[int, SeriesKey]] = Counter()

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from webhook_app.pipeline.incidents.findings.finding_inputs import count_unreached
 from webhook_app.pipeline.incidents.incident_store import Failures, Groups, StoredFailures
 from webhook_app.pipeline.incidents.inputs.outcome_inputs import outcome_span
-from webhook_app.pipeline.incidents.inputs.rule_inputs import WEBHOOK_DELAY
+from webhook_app.pipeline.incidents.inputs.rule_inputs import REPORTED_MINUTES, WEBHOOK_DELAY
 from webhook_app.pipeline.operations.backtest_outcomes import OutcomeWindows, PastOutcomes
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
@@ -248,7 +248,8 @@ class PastInputs:
         del minutes
         return WindowCounts({}, [])
 
-    def reported_calls(self) -> ReportedCalls:
+    def reported_calls(self, minutes: int = REPORTED_MINUTES) -> ReportedCalls:
+        del minutes
         return {}
 
     def known_numbers(self) -> frozenset[str]:

@@ -113,6 +113,16 @@ def reporters_of(
     return frozenset(sorted(found, key=lambda key: (-found[key], key))[:1])
 
 
+def calls_of_others(
+    failing: Iterable[tuple[int, SeriesKey]], calls: ReportedCalls, known: Collection[str]
+) -> Mapping[str, int]:
+    """The failed calls at the places of these failing messages by API key, without the known keys."""
+    found = Counter[str]()
+    for place in {(code, series.phone_number_id) for code, series in failing}:
+        found.update({key: count for key, count in calls.get(place, {}).items() if key not in known})
+    return found
+
+
 AcceptedSends = Mapping[str, Mapping[str, int]]
 """Sends that senders report as accepted: by business number, and then by API key."""
 

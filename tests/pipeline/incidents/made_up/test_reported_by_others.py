@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.support.factories import NUMBER
 from tests.support.incidents import known, sent
@@ -116,3 +116,37 @@ def test_an_outage_that_a_wide_alert_about_made_up_calls_covers_is_announced_as_
     text = compose(message)
     assert "77777777771" not in str(text)
     assert "fake" not in str(text)
+
+
+def test_what_another_key_reports_a_little_of_at_many_numbers_is_announced_beside_a_made_up_outage(
+    engine: Engine, traffic: Traffic, look: Look, now: datetime
+) -> None:
+    numbers = [f"15550001{place:03}" for place in range(59)]
+    for number in (NUMBER, *numbers):
+        traffic.sent(5, now - 20 * MINUTE, number=number)
+    report_failed_calls(engine, 40, now - 10 * MINUTE, PLATFORM, key="rival")
+    assert [each.reason for each in look(now - 9 * MINUTE)] == ["fired"]
+    acknowledge_all(engine, now - 8 * MINUTE)
+    for number in numbers:
+        report_failed_calls(engine, 1, now, PLATFORM, key="shop", number=number)
+    message = look(now + MINUTE)[0]
+    assert message.reason == "fired"
+    assert "rival, shop" in dict(compose(message).facts)["What to do"]
+    assert look(now + 3 * MINUTE) == [], "once"
+    assert len([each for each in known(engine) if each.is_open]) == 2
+
+
+def test_an_alert_that_leaves_what_a_key_makes_up_is_as_old_as_what_webhooks_show(
+    engine: Engine, traffic: Traffic, look: Look, now: datetime
+) -> None:
+    traffic.sent(40, now - 20 * MINUTE)
+    report_failed_calls(engine, 60, now - 10 * MINUTE, PLATFORM)
+    assert look(now - 9 * MINUTE)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE alerts SET fired_at = fired_at - interval '6 days 23 hours 51 minutes'")
+        )
+    for minutes in range(8):
+        traffic.failed(20, now + minutes * MINUTE, PLATFORM)
+        look(now + minutes * MINUTE)
+    assert [(each.ended_how, each.is_open) for each in known(engine)] == [("split", False), ("", True)]

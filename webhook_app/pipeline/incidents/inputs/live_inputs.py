@@ -8,7 +8,7 @@ from webhook_app.pipeline.incidents.findings.finding_store import chronic_states
 from webhook_app.pipeline.incidents.incident_store import Failures, StoredFailures
 from webhook_app.pipeline.incidents.inputs.counted_spans import CountedSpans, SpanCache
 from webhook_app.pipeline.incidents.inputs.outcome_inputs import OutcomeCache, OutcomeInputs
-from webhook_app.pipeline.incidents.inputs.rule_inputs import WEBHOOK_DELAY, CountInputs
+from webhook_app.pipeline.incidents.inputs.rule_inputs import REPORTED_MINUTES, WEBHOOK_DELAY, CountInputs
 from webhook_app.pipeline.incidents.inputs.webhook_windows import WebhookInputs
 from webhook_app.rules.accounts.health_states import ReportedHealth
 from webhook_app.rules.counts.dimensions import SeriesKey
@@ -28,7 +28,6 @@ from webhook_app.store.sends import reporters, reports
 
 _MAX_SUBJECTS = 100_000
 _CACHE_FOR = timedelta(minutes=5)
-_REPORTED_MINUTES = 75
 """An alert fires only with a failure of the last hour."""
 _LONGEST_WINDOW = timedelta(days=7)
 
@@ -59,7 +58,7 @@ class LiveInputs:
         self._cache.renew(baselines.latest_hour(connection))
         self._day: Counter[SeriesKey] | None = None
         self._numbers: frozenset[str] | None = None
-        self._calls: ReportedCalls | None = None
+        self._calls: dict[int, ReportedCalls] = {}
         self._chronic: ChronicStates | None = None
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
         self._ended_failures: list[EndedFailures] | None = None
@@ -144,10 +143,11 @@ class LiveInputs:
             {}, [each for span in self._spans.of_window(minutes) for each in span.reported.failed]
         )
 
-    def reported_calls(self) -> ReportedCalls:
-        if self._calls is None:
-            self._calls = reporters.calls_by_key(self.connection, *rates.window(self._now, _REPORTED_MINUTES))
-        return self._calls
+    def reported_calls(self, minutes: int = REPORTED_MINUTES) -> ReportedCalls:
+        if minutes not in self._calls:
+            span = rates.window(self._now, minutes)
+            self._calls[minutes] = reporters.calls_by_key(self.connection, *span)
+        return self._calls[minutes]
 
     def known_numbers(self) -> frozenset[str]:
         if self._numbers is None:

@@ -68,6 +68,10 @@ class CountInputs(Protocol):
         ...
 
 
+REPORTED_MINUTES = 75
+"""Failed calls of this time say who reports an alert. A key may report a call late."""
+
+
 class RuleInputs(CountInputs, Protocol):
     """Everything that rules judge by at one time. `minutes` is the length of the window in full minutes, besides the
     running one.
@@ -86,8 +90,8 @@ class RuleInputs(CountInputs, Protocol):
         """The messages of the window of which senders reported a failure."""
         ...
 
-    def reported_calls(self) -> ReportedCalls:
-        """The failed calls of the last hour that senders reported."""
+    def reported_calls(self, minutes: int = REPORTED_MINUTES) -> ReportedCalls:
+        """The failed calls of the window that senders reported."""
         ...
 
     def known_numbers(self) -> frozenset[str]:
