@@ -1,10 +1,9 @@
 """Stages of messages (sent, delivered, read, failed): when each was first reached, and counts by minute and hour.
 
-A message counts once per stage, at its first such event, so windows add up. `read` implies `delivered`. A failure that
-only a send call shows makes a message failed, but is no delivery report, so that its time is kept apart. A message has
-one series, one category and one pricing: the greatest that its events name. Times only become earlier and names
-greater, so order and repetition of events do not matter. `request_recount` is for events that are reassigned, deleted
-or replayed. Messages are identified by a hash of their id and number, with a key of the installation.
+A message counts once per stage, at its first such event, so windows add up. `read` implies `delivered`; a failure that
+only a send call shows is no delivery report. A message has the greatest series, category and pricing that its events
+name. Times only become earlier and names greater, so order and repetition of events do not matter. `request_recount` is
+for events that are reassigned, deleted or replayed. A message's key is a keyed hash of its id and number.
 """
 
 from collections.abc import Iterable, Mapping
