@@ -52,6 +52,17 @@ def test_storing_the_same_again_changes_nothing(connection, now):
     assert [change.action for change in suppressions.history(connection, CONTACT)] == ["suppress"]
 
 
+def test_a_list_gives_no_end_to_what_the_contact_asked_for(connection, now):
+    asked = Suppression(contact=CONTACT, reason="opted_out", since=now, actor="person")
+    suppressions.apply(connection, [asked], [], now)
+    wanted = replace(asked, until=now + timedelta(days=2), actor="ops", note="from the old list")
+    for outcome in ("changed", "unchanged"):
+        assert suppressions.put_many(connection, [wanted], now, batch="import:1") == [outcome]
+        [row] = suppressions.get(connection, CONTACT)
+        assert (row.until, row.actor, row.note) == (None, "person", "from the old list")
+    assert [each.actor for each in suppressions.history(connection, CONTACT)] == ["ops", "person"]
+
+
 def test_a_new_end_is_recorded_and_keeps_the_start(connection, now):
     put(connection, now)
     put(connection, now + timedelta(hours=1), until=now + timedelta(days=2))

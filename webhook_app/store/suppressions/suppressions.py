@@ -14,6 +14,7 @@ from sqlalchemy import TextClause, text
 from webhook_app.store.postgres import locks
 from webhook_app.store.postgres.engine import Connection
 from webhook_app.store.suppressions.changes import (
+    PERSON,
     SYSTEM,
     ChangeEvidence,
     Key,
@@ -143,7 +144,9 @@ def put(
 def put_many(
     connection: Connection, wanted: Sequence[Suppression], now: datetime, *, batch: str, dry_run: bool = False
 ) -> list[Literal["added", "changed", "unchanged"]]:
-    """Store many decisions as `put` does; returns each outcome in order, or with `dry_run` what it would be."""
+    """Store many decisions of one actor as `put` does; returns each outcome in order, or with `dry_run` what it would
+    be. What contacts asked for themselves does not end earlier: nobody looks at each row of a list.
+    """
     if not dry_run and wanted:
         lock_changes(connection)
     known = {row.key: row for row in of_contacts(connection, [row.contact for row in wanted])}
@@ -152,16 +155,19 @@ def put_many(
     for asked in wanted:
         before = known.get(asked.key)
         row = _decided(asked, before)
+        if before is not None and before.actor == PERSON:
+            row = replace(row, actor=PERSON, until=_later(before.until, asked.until))
         outcomes.append("added" if before is None else "unchanged" if row == before else "changed")
         if row != before:
             known[row.key] = changed[row.key] = row
     if not dry_run:
-        apply(connection, list(changed.values()), [], now, batch=batch)
+        actor = wanted[0].actor if wanted else None
+        apply(connection, list(changed.values()), [], now, batch=batch, actor=actor)
     return outcomes
 
 
 def _decided(wanted: Suppression, known: Suppression | None) -> Suppression:
-    """The stored row with the changes that a person wants."""
+    """The stored row with the changes that an operator wants."""
     if known is None:
         return wanted
     return replace(
@@ -174,6 +180,10 @@ def _decided(wanted: Suppression, known: Suppression | None) -> Suppression:
         probe_until=None,
         seen_as=wanted.seen_as or known.seen_as,
     )
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def lift(
