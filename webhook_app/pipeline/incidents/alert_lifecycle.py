@@ -135,6 +135,8 @@ class AlertLifecycle:
 
     def _updated(self, rule_group: RuleGroup, alert: Alert, verdict: AlertVerdict) -> AlertChange:
         rule, judgement = rule_group.rule, rule_group.judgement
+        if alert.webhook_codes == [] and rule_group.proof.codes:
+            alert = self._begun_anew(alert)
         details = stored_details(alert) if alert.explanation else AlertDetails(since=alert.covers_from)
         if codes := codes_of(rule_group):
             listed, more_codes = first_listed(codes)
@@ -180,6 +182,12 @@ class AlertLifecycle:
             evaluated_at=self._now,
         )
         return AlertChange(_apply(alert, verdict.transition, self._now), rule_group, verdict.transition)
+
+    def _begun_anew(self, alert: Alert) -> Alert:
+        """The alert without what only senders reported of it so far: from now on webhooks show it."""
+        start = self._now - timedelta(minutes=alert.window_minutes)
+        covers_from = max(alert.covers_from, start) if alert.window_minutes else alert.covers_from
+        return replace(alert, codes=[], severity="", covers_from=covers_from, explanation={})
 
     def _end_without_recovery(
         self, details: AlertDetails, alert: Alert, usual_gap: timedelta

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from webhook_app.pipeline.incidents.alert_lifecycle import AlertLifecycle
 from webhook_app.pipeline.incidents.faults import Attempt, Faults
-from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, OpenGroup
+from webhook_app.pipeline.incidents.groups.rule_group import FoundGroups, OpenGroup, open_group
 from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
 from webhook_app.pipeline.incidents.incident_store import IncidentStore, IncidentTables
 from webhook_app.pipeline.incidents.incident_updates import IncidentUpdates
@@ -111,7 +111,7 @@ def judge_groups(
 
 
 def _open_groups(known: Sequence[Alert], rule: Rule) -> list[OpenGroup]:
-    return [OpenGroup(a.group, a.threshold, a.state == "firing") for a in known if a.rule == rule.name]
+    return [open_group(alert) for alert in known if alert.rule == rule.name]
 
 
 def _rule_evaluation(rule: Rule, found: FoundGroups, now: datetime) -> RuleEvaluation:

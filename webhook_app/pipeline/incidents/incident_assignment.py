@@ -1,6 +1,7 @@
 """Assigns each firing alert of an evaluation to the incident it belongs to, or opens one for it.
 
-1. An alert that webhooks or other API keys begin to show leaves the incident that only some keys report.
+1. An alert that webhooks or other API keys begin to show leaves the incident that only some keys report, and one that
+   only reports show leaves the incident that webhooks no longer do.
 2. Each firing alert without an incident joins one (rules/incidents/joining.py), or opens one.
 What an incident becomes is decided afterwards (incident_updates.py).
 """
@@ -35,6 +36,7 @@ from webhook_app.rules.incidents.evidence import (
     ENOUGH_CALLS,
     ReportedCalls,
     calls_of_others,
+    is_lasting,
     is_proven,
     is_shown,
 )
@@ -69,7 +71,7 @@ class IncidentAssignment:
         If all that fired have left it, they end it: they go on in other incidents.
         """
         found = list(self._members[incident_id].values())
-        if any(alert.state == "firing" for alert in found):
+        if is_proven(found) or any(alert.state == "firing" for alert in found):
             return found
         return [*found, *self._left.get(incident_id, {}).values()]
 
@@ -90,6 +92,7 @@ class IncidentAssignment:
             self._take_out(change)
         members = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id in of_reports]
         self._leave_reported(members, calls)
+        self._leave_recovered(changes)
         fired = [c for c in changes if c.alert.state == "firing" and c.alert.incident_id is None]
         joining = sorted(
             ((change, self._firing(change, calls)) for change in fired), key=lambda each: joining_order(*each)
@@ -141,6 +144,18 @@ class IncidentAssignment:
                     leaving.append(change)
             for change in changes:
                 if change in leaving or (leaving and change in wide):
+                    self._take_out(change)
+
+    def _leave_recovered(self, changes: Sequence[AlertChange]) -> None:
+        """Take out of incidents that webhooks have shown, and long show no more, what only reports prolong.
+
+        It joins an incident of reports, so that made-up calls neither prolong nor change what has recovered.
+        """
+        for change in changes:
+            alert, members = change.alert, self._members.get(change.alert.incident_id or 0, {})
+            if alert.state == "firing" and not is_shown(alert.webhook_codes):
+                others = [each for each in members.values() if is_shown(each.webhook_codes)]
+                if is_proven(others) and not any(is_lasting(each, self._now) for each in others):
                     self._take_out(change)
 
     def _others_above(self, change: AlertChange, known: frozenset[str]) -> frozenset[str]:

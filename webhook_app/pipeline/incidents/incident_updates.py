@@ -23,7 +23,7 @@ from webhook_app.pipeline.incidents.incident_store import IncidentStore
 from webhook_app.pipeline.incidents.inputs.rule_inputs import RuleInputs
 from webhook_app.rules.counts.dimensions import DIMENSIONS
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.evidence import is_shown
+from webhook_app.rules.incidents.evidence import is_proven, is_shown
 from webhook_app.rules.incidents.findings.chronic import chronic_incident
 from webhook_app.rules.incidents.findings.finding import as_reported
 from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, Rule
@@ -83,6 +83,8 @@ class IncidentUpdates:
             return (
                 self._become_finding(incident, members) if how == "chronic" and incident.codes else incident
             )
+        if is_proven(members) and not (firing := [each for each in firing if is_shown(each.webhook_codes)]):
+            return incident
         leading = by_rank(firing)[0]
         severity = max((incident.severity, *(alert.severity for alert in firing)), key=rank)
         incident = replace(incident, severity=severity)

@@ -174,6 +174,11 @@ def is_still_shown(alert: JudgedAlert, now: datetime) -> bool:
     return is_shown(alert.webhook_codes) and (until is None or now - until <= _STILL_SHOWN)
 
 
+def is_lasting(alert: JudgedAlert, now: datetime) -> bool:
+    """Whether the alert fires, or did until a short time ago."""
+    return alert.resolved_at is None or now - alert.resolved_at <= _STILL_SHOWN
+
+
 def shown_by_webhooks(codes: Iterable[int], alerts: Iterable[Judged]) -> Shown[Judged]:
     """The alerts that webhooks alone showed, and those of the codes for which they did.
 

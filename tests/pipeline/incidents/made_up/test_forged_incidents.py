@@ -183,18 +183,20 @@ def test_a_recurring_finding_of_failures_that_a_key_makes_up_hides_no_outage(
     assert [reason for reason, _ in look(now + 2 * MINUTE, PER_CODE)] in (["fired"], ["again"])
 
 
-def test_a_real_incident_that_a_key_prolongs_swallows_no_other_outage(
+def test_a_key_does_not_prolong_a_real_incident(
     engine: Engine, traffic: Traffic, look: Look, now: datetime
 ) -> None:
     traffic.failed(10, now, UNPAID)
     assert [reason for reason, _ in look(now, ATTENTION)] == ["fired"]
-    for minutes in (20, 40, 60, 75):
+    for minutes in (10, 20, 31, 33):
         report_failed_calls(engine, 1, now + minutes * MINUTE, UNPAID)
+        traffic.sent(30, now + minutes * MINUTE)
         look(now + minutes * MINUTE, ATTENTION)
-    assert [each.state for each in known(engine)] == ["open"]
-    traffic.failed(10, now + 76 * MINUTE, LOCKED)
-    assert [reason for reason, _ in look(now + 76 * MINUTE, ATTENTION)] == ["fired"]
-    assert [each.codes for each in known(engine)] == [[UNPAID], [LOCKED]]
+    real, made_up = known(engine)
+    assert (real.ended_how, made_up.state) == ("recovered", "open")
+    traffic.failed(10, now + 36 * MINUTE, LOCKED)
+    assert [reason for reason, _ in look(now + 36 * MINUTE, ATTENTION)] == ["fired"]
+    assert [each.codes for each in known(engine)] == [[UNPAID], [UNPAID], [LOCKED]]
 
 
 def test_two_codes_of_one_cause_that_webhooks_show_are_one_incident_although_senders_report_it_too(

@@ -5,16 +5,21 @@ from collections.abc import Collection, Sequence
 from webhook_app.pipeline.incidents.details.alert_details import measure_of, stored_details
 from webhook_app.rules.counts.outcome_measures import OutcomeMeasure
 from webhook_app.rules.incidents.announcements import rank
-from webhook_app.rules.incidents.evidence import is_shown
+from webhook_app.rules.incidents.evidence import is_proven, is_shown
 from webhook_app.store.incidents.alerts import Alert
 from webhook_app.store.incidents.incidents import Incident
 
 
 def by_rank(members: Sequence[Alert]) -> list[Alert]:
-    """Firing alerts first, then the most severe, then those with the most failures, of equals the narrowest."""
+    """Firing alerts first, then the most severe, then those with the most failures, of equals the narrowest.
+
+    What only senders report comes last if webhooks show failures.
+    """
+    is_of_webhooks = is_proven(members)
     return sorted(
         members,
         key=lambda alert: (
+            is_of_webhooks and not is_shown(alert.webhook_codes),
             alert.state != "firing",
             -rank(alert.severity),
             alert.kind != "attention",

@@ -10,7 +10,7 @@ from webhook_app.rules.incidents.alerts import Judgement, Reading
 from webhook_app.rules.incidents.formats import number
 from webhook_app.rules.incidents.rules_file.rule import Rule, selects
 from webhook_app.store.counts.window_counts import Counted, WindowCounts
-from webhook_app.store.incidents.alerts import group_key
+from webhook_app.store.incidents.alerts import Alert, group_key
 from webhook_app.whatsapp.errors.catalogue import explain
 
 Group = dict[str, str | int]
@@ -29,6 +29,13 @@ class OpenGroup(Struct, frozen=True):
     group: Group
     limit: float = 0.0
     is_firing: bool = False
+    is_shown: bool = False
+    """Whether webhooks have shown failures of it."""
+
+
+def open_group(alert: Alert) -> OpenGroup:
+    """The group of an open alert."""
+    return OpenGroup(alert.group, alert.threshold, alert.state == "firing", bool(alert.webhook_codes))
 
 
 class WebhookProof(Struct, frozen=True):

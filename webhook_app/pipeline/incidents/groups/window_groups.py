@@ -29,29 +29,30 @@ from webhook_app.store.incidents.alerts import group_key
 def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGroup]) -> FoundGroups:
     """Judge the groups of a rule that counts messages. Of more than MOST_GROUPS above, the `worst_first`.
 
-    Each is judged by webhooks alone too, and the more severe judgement counts: what senders report hides nothing.
+    Each is judged by webhooks alone too: what senders report hides nothing that they show.
     """
     find = _find_in_windows if rule.windows else _find_in_window
     judged, examined = find(rule, inputs, opened)
     if rule.kind in FAILURE_KINDS and (beyond := inputs.beyond_reports()) is not None:
-        judged = more_severe(judged, find(rule, beyond, opened)[0])
+        judged = with_webhooks(judged, find(rule, beyond, opened)[0], opened)
     kept, left_out = limit_groups(worst_first(rule, inputs, judged), opened)
     kept = with_proof(rule, inputs, sorted(kept, key=lambda each: each.key), opened)
     return FoundGroups(kept, max(examined, len(judged)), left_out)
 
 
-def more_severe(judged: Sequence[RuleGroup], by_webhooks: Sequence[RuleGroup]) -> list[RuleGroup]:
-    """The groups, each by the more severe of its judgements, with those that only webhooks alone show above.
+def with_webhooks(
+    judged: Sequence[RuleGroup], by_webhooks: Sequence[RuleGroup], opened: Sequence[OpenGroup]
+) -> list[RuleGroup]:
+    """The groups, each judged by webhooks alone if they show it above, or have shown its alert and still say anything.
 
-    What webhooks alone show above is judged by them alone.
+    Of the others the more severe judgement counts.
     """
     found = {each.key: each for each in judged}
+    shown = {group_key(each.group) for each in opened if each.is_shown}
     for each in by_webhooks:
-        known = found.get(each.key)
-        if known is None:
-            if each.judgement.reading is Reading.ABOVE:
-                found[each.key] = each
-        elif each.judgement.reading is Reading.ABOVE or _severity(each) > _severity(known):
+        known, reading = found.get(each.key), each.judgement.reading
+        decides = reading is Reading.ABOVE or (each.key in shown and reading is not Reading.NO_DATA)
+        if decides or (known is not None and _severity(each) > _severity(known)):
             found[each.key] = each
     return list(found.values())
 

@@ -6,7 +6,7 @@ from flask import Response
 from msgspec import Struct, to_builtins
 from werkzeug.exceptions import NotFound
 
-from webhook_app.pipeline.incidents.groups.rule_group import OpenGroup, RuleGroup
+from webhook_app.pipeline.incidents.groups.rule_group import RuleGroup, open_group
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs, ReadCache
 from webhook_app.pipeline.incidents.threshold_distances import LIVE, closest_groups
 from webhook_app.rules.incidents.rules_file.rule import Rule
@@ -94,9 +94,7 @@ def _is_about(matchers: Mapping[str, str | int], rule: Rule) -> bool:
 
 def _groups(request: PageRequest, shown: RuleView) -> list[GroupView]:
     facts = LiveInputs(request.connection, request.now, request.context.cache(ReadCache))
-    opened = [
-        OpenGroup(a.group, a.threshold, a.state == "firing") for a in (each.alert for each in shown.alerts)
-    ]
+    opened = [open_group(each.alert) for each in shown.alerts]
     by_key = {each.alert.group_key: each.alert for each in shown.alerts}
     cases = closest_groups(shown.rule, facts, opened, _GROUPS)
     return [_group(case, by_key.get(case.key)) for case in cases]
