@@ -57,7 +57,7 @@ KEYS = ("rival", "accomplice")
 NOWHERE, MADE_UP = "590230000000000", "made_up"
 BEGINNINGS = ("fired", "again", "escalated", "past")
 LATER = 3
-ALLOWED = {"past": 20, "resolved": 60}
+ALLOWED = {"past": 20, "resolved": 40}
 """Minutes by which made-up reports may delay a notification, by its reason; LATER for the others."""
 
 Item = TypeVar("Item")
@@ -246,7 +246,8 @@ class World:
 
     def _notifications(self, begin: datetime) -> Iterator[Told]:
         asked = text(
-            "SELECT n.created_at, n.reason, n.payload, bool_or(a.webhook_codes IS DISTINCT FROM '{}') AS is_shown"
+            "SELECT n.created_at, n.reason, n.payload,"
+            " bool_or(a.id IS NOT NULL AND a.webhook_codes IS DISTINCT FROM '{}') AS is_shown"
             " FROM notifications n LEFT JOIN alerts a ON a.incident_id = n.incident_id"
             " WHERE n.channel = 'slack' GROUP BY n.id ORDER BY n.id"
         )

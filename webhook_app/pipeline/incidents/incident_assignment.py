@@ -149,14 +149,21 @@ class IncidentAssignment:
     def _leave_recovered(self, changes: Sequence[AlertChange]) -> None:
         """Take out of incidents that webhooks have shown, and long show no more, what only reports prolong.
 
-        It joins an incident of reports, so that made-up calls neither prolong nor change what has recovered.
+        It joins an incident of reports, so that made-up calls neither prolong nor change what has recovered. An alert
+        without failures in its window ends.
         """
         for change in changes:
             alert, members = change.alert, self._members.get(change.alert.incident_id or 0, {})
-            if alert.state == "firing" and not is_shown(alert.webhook_codes):
-                others = [each for each in members.values() if is_shown(each.webhook_codes)]
-                if is_proven(others) and not any(is_lasting(each, self._now) for each in others):
-                    self._take_out(change)
+            if alert.state != "firing" or is_shown(alert.webhook_codes):
+                continue
+            others = [each for each in members.values() if is_shown(each.webhook_codes)]
+            if not is_proven(others) or any(is_lasting(each, self._now) for each in others):
+                continue
+            if alert.failures:
+                self._take_out(change)
+            else:
+                ended = {"state": "resolved", "resolved_at": self._now, "ended_how": "quiet"}
+                change.alert = members[alert.id] = replace(alert, **ended)
 
     def _others_above(self, change: AlertChange, known: frozenset[str]) -> frozenset[str]:
         """The keys whose calls hold a wide alert above without those of the known keys; empty if they do not."""
