@@ -22,7 +22,8 @@ def closest_groups(
     if rule.kind in COUNTING_KINDS:
         found = _counted_groups(rule, inputs, opened, limit)
         if rule.kind in FAILURE_KINDS and (beyond := inputs.beyond_reports()) is not None:
-            found = with_webhooks(found, _counted_groups(rule, beyond, opened, limit), opened)
+            of_webhooks = _counted_groups(rule, beyond, [each for each in opened if each.is_shown], limit)
+            found = with_webhooks(found, of_webhooks, opened)
     else:
         found = find_groups(rule, inputs, opened).groups
     with_alert = {group_key(each.group) for each in opened}

@@ -1,12 +1,10 @@
 """Finds the codes for which webhooks alone show a group above, without what senders report: that may be made up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
-from webhook_app.pipeline.incidents.groups.counted_groups import CountedGroup, judge
 from webhook_app.pipeline.incidents.groups.rule_group import (
-    ENOUGH_TO_JUDGE,
     NO_COUNTS,
     OpenGroup,
     RuleGroup,
@@ -15,7 +13,6 @@ from webhook_app.pipeline.incidents.groups.rule_group import (
     is_crowded,
 )
 from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs, RuleInputs
-from webhook_app.rules.counts.failure_rate import Counts
 from webhook_app.rules.incidents.alerts import Reading
 from webhook_app.rules.incidents.rules_file.rule import FAILURE_KINDS, Rule
 from webhook_app.store.counts.window_counts import WindowCounts
@@ -26,14 +23,21 @@ _LEADING_SHARE = 0.1
 
 
 def with_proof(
-    rule: Rule, inputs: RuleInputs, groups: Sequence[RuleGroup], opened: Sequence[OpenGroup]
+    rule: Rule,
+    inputs: RuleInputs,
+    groups: Sequence[RuleGroup],
+    opened: Sequence[OpenGroup],
+    shown: Collection[str],
 ) -> list[RuleGroup]:
-    """The groups of the rule; those above and the open ones with what webhooks alone say of them."""
+    """The groups of the rule; those above and the open ones with what webhooks alone say of them.
+
+    `shown`: the keys of the groups that webhooks alone show above.
+    """
     if rule.kind not in FAILURE_KINDS:
         return list(groups)
-    known, beyond = {group_key(each.group): each for each in opened}, inputs.beyond_reports()
+    known, beyond = {group_key(each.group) for each in opened}, inputs.beyond_reports()
     return [
-        replace(each, proof=_proof(each, inputs, beyond, known))
+        replace(each, proof=_proof(each, inputs, beyond, is_shown=each.key in shown))
         if each.key in known or each.judgement.reading is Reading.ABOVE
         else each
         for each in groups
@@ -67,43 +71,16 @@ def worst_first(rule: Rule, inputs: RuleInputs, groups: Sequence[RuleGroup]) -> 
 
 
 def _proof(
-    found: RuleGroup, inputs: RuleInputs, beyond: CountInputs | None, known: Mapping[str, OpenGroup]
+    found: RuleGroup, inputs: RuleInputs, beyond: CountInputs | None, *, is_shown: bool
 ) -> WebhookProof:
-    rule, is_above = found.rule, found.judgement.reading is Reading.ABOVE
+    rule = found.rule
     values = tuple(found.group[name] for name in rule.group_by)
-    if beyond is None or values not in inputs.reported(rule.window_minutes).by_group(
-        rule.group_by, counted_by(rule)
-    ):
+    reported = inputs.reported(rule.window_minutes)
+    if beyond is None or values not in reported.by_group(rule.group_by, counted_by(rule)):
+        is_above = found.judgement.reading is Reading.ABOVE
         return WebhookProof(_codes(found, found.window) if is_above else (), has_reports=False)
-    is_shown = _read(found, rule, beyond, known)[0] is Reading.ABOVE
-    if is_shown and found.key in known and known[found.key].is_firing:
-        is_shown = not _has_recovered(found, beyond, known)
     window = beyond.window(rule.window_minutes)
     return WebhookProof(_codes(found, window) if is_shown else (), has_reports=True, window=window)
-
-
-def _has_recovered(found: RuleGroup, inputs: CountInputs, known: Mapping[str, OpenGroup]) -> bool:
-    """Whether the alert would recover by webhooks alone: longer windows still hold the failures it began with."""
-    for minutes in found.rule.windows:
-        if minutes < found.rule.window_minutes:
-            reading, attempts = _read(found, replace(found.rule, window_minutes=minutes), inputs, known)
-            if attempts >= ENOUGH_TO_JUDGE:
-                return reading is Reading.BELOW
-    return False
-
-
-def _read(
-    found: RuleGroup, rule: Rule, inputs: CountInputs, known: Mapping[str, OpenGroup]
-) -> tuple[Reading, int]:
-    """How the rule judges the group by webhooks alone, and of how many messages."""
-    window = inputs.window(rule.window_minutes)
-    values = tuple(found.group[name] for name in rule.group_by)
-    others = tuple(name for name in rule.group_by if name != "code")
-    attempts = window.attempts_by(others).get(tuple(found.group[name] for name in others), 0)
-    failures = window.by_group(rule.group_by, counted_by(rule)).get(values, NO_COUNTS).failures
-    counts = Counts(max(attempts, failures), failures)
-    [judgement] = judge(rule, inputs, [CountedGroup(rule, found.group, found.key, counts)], known)
-    return judgement.reading, counts.attempts
 
 
 def _codes(found: RuleGroup, window: WindowCounts | None) -> tuple[int, ...]:

@@ -32,11 +32,13 @@ def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
     Each is judged by webhooks alone too: what senders report hides nothing that they show.
     """
     find = _find_in_windows if rule.windows else _find_in_window
-    judged, examined = find(rule, inputs, opened)
+    (judged, examined), of_webhooks = find(rule, inputs, opened), list[RuleGroup]()
     if rule.kind in FAILURE_KINDS and (beyond := inputs.beyond_reports()) is not None:
-        judged = with_webhooks(judged, find(rule, beyond, opened)[0], opened)
+        of_webhooks, _ = find(rule, beyond, [each for each in opened if each.is_shown])
+        judged = with_webhooks(judged, of_webhooks, opened)
     kept, left_out = limit_groups(worst_first(rule, inputs, judged), opened)
-    kept = with_proof(rule, inputs, sorted(kept, key=lambda each: each.key), opened)
+    shown = {each.key for each in of_webhooks if each.judgement.reading is Reading.ABOVE}
+    kept = with_proof(rule, inputs, sorted(kept, key=lambda each: each.key), opened, shown)
     return FoundGroups(kept, max(examined, len(judged)), left_out)
 
 
