@@ -135,7 +135,8 @@ class AlertLifecycle:
 
     def _updated(self, rule_group: RuleGroup, alert: Alert, verdict: AlertVerdict) -> AlertChange:
         rule, judgement = rule_group.rule, rule_group.judgement
-        if alert.webhook_codes == [] and rule_group.proof.codes:
+        is_newly_shown = alert.webhook_codes == [] and bool(rule_group.proof.codes)
+        if is_newly_shown:
             alert = self._begun_anew(alert)
         details = stored_details(alert) if alert.explanation else AlertDetails(since=alert.covers_from)
         if codes := codes_of(rule_group):
@@ -174,7 +175,7 @@ class AlertLifecycle:
             evaluations_above=verdict.evaluations_above,
             evaluations_below=verdict.evaluations_below,
             threshold=judgement.limit
-            if alert.state == "pending" or rule.kind != "spike"
+            if alert.state == "pending" or is_newly_shown or rule.kind != "spike"
             else alert.threshold,
             window_minutes=rule.window_minutes,
             explanation=to_builtins(details),
