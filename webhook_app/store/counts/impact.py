@@ -50,10 +50,7 @@ _REPORTED = """
 SELECT count(*) FROM (
   SELECT DISTINCT f.message_id FROM failures f
   WHERE f.occurred_at >= :start AND f.occurred_at <= :end AND f.error_code = ANY(:codes) {chosen}
-    AND f.source = 'send' AND NOT EXISTS (
-      SELECT FROM failures o WHERE o.message_id = f.message_id AND o.phone_number_id = f.phone_number_id
-        AND o.occurred_at >= :start AND o.occurred_at <= :end AND o.error_code = ANY(:codes)
-        AND o.source <> 'send' OFFSET 0)
+    AND f.source = 'send'
   LIMIT :most
 ) r
 """
