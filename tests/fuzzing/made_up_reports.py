@@ -2,7 +2,8 @@
 
 python -m tests.fuzzing.made_up_reports --minutes 20 --seed 7    prints each fault with its seed; exit code 1 if any
 Each seed is a few hours of webhooks in simulated time, with outages or none, played once alone and once with what a key
-makes up: failed calls with the same or other codes, at real or invented places, and accepted sends.
+makes up: failed calls with the same or other codes, at real or invented places, also of messages that others have sent,
+and accepted sends.
 """
 
 import argparse
@@ -92,6 +93,8 @@ class MadeUp(Struct, frozen=True):
     minutes: range
     number: str
     template: str
+    is_of_others: bool = False
+    """Whether the failed calls are of messages that were sent in the last minutes."""
 
 
 class Plan(Struct, frozen=True):
@@ -159,7 +162,7 @@ def _made_up(random: Random, plan: Plan) -> MadeUp:
     real = random.choice(plan.outages)
     start = random.choice((5, real.start - 10, real.start - 2, real.start + 3, real.end - 3, real.end + 5))
     codes = (real.code, real.code, 0, PLATFORM, BROKEN, PAUSED, UNPAID, UNREACHABLE, TOKEN, LIMITED)
-    return MadeUp(
+    found = MadeUp(
         key=random.choice(KEYS[:1] * 3 + KEYS[1:]),
         code=random.choice(codes),
         calls=random.choice((1, 3, 12, 60, 400)),
@@ -167,6 +170,7 @@ def _made_up(random: Random, plan: Plan) -> MadeUp:
         number=random.choice((real.number or next(iter(ACCOUNTS)), *ACCOUNTS, NOWHERE)),
         template=random.choice((real.template, "order", "", MADE_UP)),
     )
+    return replace(found, is_of_others=found.code != 0 and random.random() < 0.25)
 
 
 class World:
@@ -189,17 +193,20 @@ class World:
         paused: dict[int, set[tuple[int, str]]] = {}
         opened: dict[int, set[int]] = {}
         late: dict[int, list[bytes]] = {}
+        recent: dict[str, list[str]] = {}
         unfinished = Unfinished()
         for minute in range(plan.minutes):
             at = begin + minute * MINUTE
             for number, waba in ACCOUNTS.items():
                 for after, items in _statuses(traffic, plan, minute, number, at, ids).items():
+                    recent[number] = [*recent.get(number, ()), *(str(each["id"]) for each in items)][-200:]
                     late.setdefault(minute + after, []).append(body(*items, number=number, waba=waba))
             for raw in late.pop(minute, ()):
                 writer.store([Delivery(raw)], at)
             for each in plan.made_up if is_made_up else ():
                 if minute in each.minutes:
-                    self._report(each, list(_reports(reports, each, at, calls)), at)
+                    theirs = recent.get(each.number, ()) if each.is_of_others else ()
+                    self._report(each, list(_reports(reports, each, at, calls, theirs)), at)
             evaluate(self.engine, RULES, at + timedelta(seconds=30), channels=["slack", "log"], memory=memory)
             measure(self.engine, at + timedelta(seconds=50))
             judge_past(
@@ -282,7 +289,10 @@ def _statuses(
     return found
 
 
-def _reports(random: Random, made_up: MadeUp, at: datetime, calls: Iterator[int]) -> Iterator[SendReport]:
+def _reports(
+    random: Random, made_up: MadeUp, at: datetime, calls: Iterator[int], theirs: Sequence[str]
+) -> Iterator[SendReport]:
+    """`theirs`: the messages of others that the calls are about; none: each has one of its own."""
     if not made_up.code:
         yield from accepted_calls(
             made_up.number, at, contacts=[f"1404556{next(calls):05}" for _ in range(made_up.calls)]
@@ -293,10 +303,10 @@ def _reports(random: Random, made_up: MadeUp, at: datetime, calls: Iterator[int]
         yield failed_call(
             at + timedelta(seconds=random.randrange(20)),
             made_up.code,
-            message_id=f"send:{made_up.key}.{serial}",
+            message_id=theirs[serial % len(theirs)] if theirs else f"send:{made_up.key}.{serial}",
             number=made_up.number,
             contact=f"1404555{serial:05}",
-            template=made_up.template,
+            template="" if theirs else made_up.template,
         )
 
 

@@ -28,6 +28,19 @@ def test_the_third_day_is_a_finding_with_its_incidents() -> None:
     assert "04:32" in found.title
 
 
+def test_accounts_with_a_template_of_the_same_name_have_findings_of_their_own() -> None:
+    found = []
+    for waba_id in ("A", "B"):
+        names = JOB | {"waba_id": [waba_id]}
+        earlier = [occasion(back * DAY, names=names) for back in (2, 1)]
+        found.append(find_recurring(occasion(names=names), earlier))
+    one, other = found
+    assert one is not None
+    assert other is not None
+    assert (one.waba_id, other.waba_id) == ("A", "B")
+    assert one.key != other.key
+
+
 @pytest.mark.parametrize(
     ("now", "earlier"),
     [

@@ -38,7 +38,7 @@ from webhook_app.rules.incidents.findings.observed_states import (
     find_unreached,
     suspect_campaigns,
 )
-from webhook_app.rules.incidents.findings.recurring import SAME_HOUR, is_fixed
+from webhook_app.rules.incidents.findings.recurring import SAME_HOUR, is_fixed, within_account
 from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.store.counts import baselines
 from webhook_app.store.incidents.findings import Finding
@@ -218,7 +218,13 @@ def _update_recurring(inputs: FindingInputs, store: FindingStore, known: Sequenc
             if end > inputs.now:
                 break
             occasions.append(
-                inputs.in_hours(each.codes, each.slice or {}, start, end, reported=each.is_reported)
+                inputs.in_hours(
+                    each.codes,
+                    within_account(each.slice or {}, each.waba_id),
+                    start,
+                    end,
+                    reported=each.is_reported,
+                )
             )
             at += DAY
         if is_fixed(each.seen_at, occasions, inputs.now):

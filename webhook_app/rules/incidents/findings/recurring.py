@@ -14,6 +14,7 @@ from webhook_app.rules.incidents.evidence import Names, shares
 from webhook_app.rules.incidents.findings.finding import (
     DAY,
     FoundState,
+    Slice,
     as_reported,
     key_of,
     name_code,
@@ -107,14 +108,15 @@ def _state(place: tuple[str, str], now: Occasion, before: Sequence[Occasion], us
     first = min(before, key=lambda each: each.at)
     times = sorted([*before, now], key=lambda each: each.at)
     code, waba_ids = now.codes[0], now.names.get("waba_id", ())
+    waba_id = waba_ids[0] if len(waba_ids) == 1 else ""
     at = f"{first.at:%H:%M}"
     failures = sum(each.failures for each in times)
     return FoundState(
         kind="recurring",
-        key=key_of(code, part),
+        key=key_of(code, within_account(part, waba_id)),
         title=f"{name_code(code)}: fails every day at about {at} UTC, {name_part(part)}",
         severity="warning",
-        waba_id=waba_ids[0] if len(waba_ids) == 1 else "",
+        waba_id=waba_id,
         codes=tuple(now.codes),
         slice=part,
         impact={"failures": failures, "days": len(times)},
@@ -130,6 +132,11 @@ def _state(place: tuple[str, str], now: Occasion, before: Sequence[Occasion], us
         f" {advise([code], 1).text}",
         since=first.at,
     )
+
+
+def within_account(part: Slice, waba_id: str) -> Slice:
+    """The part, in the account if it is known: accounts may have templates and campaigns of the same name."""
+    return part if not waba_id or "phone_number_id" in part else {**part, "waba_id": [waba_id]}
 
 
 def is_fixed(seen_at: datetime, occasions: Sequence[Counts], now: datetime) -> bool:
