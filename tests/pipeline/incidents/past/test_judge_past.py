@@ -173,6 +173,25 @@ def test_made_up_incidents_of_the_past_take_the_place_of_none_that_webhooks_show
 
 
 @pytest.mark.usefixtures("healthy")
+def test_a_past_incident_of_made_up_calls_of_which_all_goes_on_in_a_real_one_is_not_stored(
+    traffic: Traffic, engine: Engine, now: datetime
+):
+    calls = [
+        failed_call(
+            now - (170 - n % 5) * MINUTE, BROKEN, message_id=f"send:rival.{n}", contact=f"1404555{n:04}"
+        )
+        for n in range(40)
+    ]
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        register(connection, calls, now, reported_by="rival")
+    send(traffic, now - 165 * MINUTE, 40, failing=True, received=now)
+    assert judge_afterwards(engine, now) == 1
+    (incident,) = known_incidents(engine)
+    assert incident.total_failures == 200
+    assert incident.began_at >= (now - 165 * MINUTE).replace(second=0)
+
+
+@pytest.mark.usefixtures("healthy")
 def test_failed_calls_that_a_key_goes_on_making_up_delay_no_past_incident(
     traffic: Traffic, engine: Engine, now: datetime
 ):

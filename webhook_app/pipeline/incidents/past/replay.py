@@ -85,13 +85,13 @@ class PastReplay:
         return max([now, *(_last_failure(members) + _STILL_GOING_ON for members in found)])
 
     def incidents(self) -> list[PastIncident]:
-        """The incidents that did not exist yet, each with its end."""
+        """The incidents that did not exist yet, each with its end, without those that go on in others as a whole."""
         found = []
         for each in self._found():
-            members, announced = self._members(each), bool(self._store.messages.get(each.id))
-            found.append(
-                PastIncident(*(_ended(each, members) if each.is_open else (each, members)), announced)
-            )
+            if members := self._members(each):
+                announced = bool(self._store.messages.get(each.id))
+                ended = _ended(each, members) if each.is_open else (each, members)
+                found.append(PastIncident(*ended, announced))
         return found
 
     def _found(self) -> list[Incident]:
