@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from webhook_app.pipeline.incidents.groups.counted_groups import judge_counted_groups, window_of
 from webhook_app.pipeline.incidents.groups.rule_group import OpenGroup, RuleGroup, counted_by
 from webhook_app.pipeline.incidents.groups.rule_groups import find_groups
-from webhook_app.pipeline.incidents.groups.window_groups import with_webhooks
+from webhook_app.pipeline.incidents.groups.window_groups import reported_groups, with_webhooks
 from webhook_app.pipeline.incidents.inputs.live_inputs import LiveInputs
 from webhook_app.pipeline.incidents.inputs.rule_inputs import CountInputs
 from webhook_app.rules.incidents.rules_file.rule import COUNTING_KINDS, FAILURE_KINDS, Rule
@@ -23,7 +23,7 @@ def closest_groups(
         found = _counted_groups(rule, inputs, opened, limit)
         if rule.kind in FAILURE_KINDS and (beyond := inputs.beyond_reports()) is not None:
             of_webhooks = _counted_groups(rule, beyond, [each for each in opened if each.is_shown], limit)
-            found = with_webhooks(found, of_webhooks, opened)
+            found = with_webhooks(found, of_webhooks, opened, reported_groups(rule, inputs))
     else:
         found = find_groups(rule, inputs, opened).groups
     with_alert = {group_key(each.group) for each in opened}

@@ -1,6 +1,6 @@
 """Finds the groups of rules that count messages, in one window or in each of a list, and judges each group once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -35,25 +35,41 @@ def find_counted_groups(rule: Rule, inputs: RuleInputs, opened: Sequence[OpenGro
     (judged, examined), of_webhooks = find(rule, inputs, opened), list[RuleGroup]()
     if rule.kind in FAILURE_KINDS and (beyond := inputs.beyond_reports()) is not None:
         of_webhooks, _ = find(rule, beyond, [each for each in opened if each.is_shown])
-        judged = with_webhooks(judged, of_webhooks, opened)
+        judged = with_webhooks(judged, of_webhooks, opened, reported_groups(rule, inputs))
     kept, left_out = limit_groups(worst_first(rule, inputs, judged), opened)
     shown = {each.key for each in of_webhooks if each.judgement.reading is Reading.ABOVE}
     kept = with_proof(rule, inputs, sorted(kept, key=lambda each: each.key), opened, shown)
     return FoundGroups(kept, max(examined, len(judged)), left_out)
 
 
+def reported_groups(rule: Rule, inputs: RuleInputs) -> Collection[str]:
+    """The keys of the groups of which senders reported a failure in any window of the rule."""
+    reported = inputs.reported(max(rule.windows, default=rule.window_minutes))
+    groups = reported.by_group(rule.group_by, counted_by(rule))
+    return {group_key(dict(zip(rule.group_by, values, strict=True))) for values in groups}
+
+
 def with_webhooks(
-    judged: Sequence[RuleGroup], by_webhooks: Sequence[RuleGroup], opened: Sequence[OpenGroup]
+    judged: Sequence[RuleGroup],
+    by_webhooks: Sequence[RuleGroup],
+    opened: Sequence[OpenGroup],
+    reported: Collection[str],
 ) -> list[RuleGroup]:
     """The groups, each judged by webhooks alone if they show it above, or have shown its alert and still say anything.
 
-    Of the others the more severe judgement counts.
+    Of the other groups that are `reported`, the more severe judgement counts. The rest fails in webhooks only, so what
+    they show decides: reports make the share of each other code smaller.
     """
-    found = {each.key: each for each in judged}
-    shown = {group_key(each.group) for each in opened if each.is_shown}
+    known_open = {group_key(each.group): each.is_shown for each in opened}
+    found = {
+        each.key: each
+        for each in judged
+        if each.key in reported or each.key in known_open or each.judgement.reading is not Reading.ABOVE
+    }
     for each in by_webhooks:
         known, reading = found.get(each.key), each.judgement.reading
-        decides = reading is Reading.ABOVE or (each.key in shown and reading is not Reading.NO_DATA)
+        decides = reading is Reading.ABOVE or each.key not in reported
+        decides = decides or (known_open.get(each.key, False) and reading is not Reading.NO_DATA)
         if decides or (known is not None and _severity(each) > _severity(known)):
             found[each.key] = each
     return list(found.values())
