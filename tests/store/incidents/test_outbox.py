@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from webhook_app.store.incidents import outbox
+from webhook_app.store.incidents import outbox, waiting_notifications
 from webhook_app.store.incidents.outbox import Claim
 
 LEASE = timedelta(seconds=60)
@@ -108,10 +108,10 @@ def test_old_notifications_fail_except_one_that_is_being_sent(connection, now):
     for incident_id in (9, 8, 7):
         outbox.add(connection, incident_id, "slack", "fired", {}, now - incident_id * day)
     assert taken(connection, now).incident_id == 9
-    [old] = outbox.outdated(connection, now - 7.5 * day, now, 10)
+    [old] = waiting_notifications.outdated(connection, now - 7.5 * day, now, 10)
     assert old.incident_id == 8
-    assert outbox.fail(connection, old.id, now, "too late")
-    assert not outbox.fail(connection, old.id, now, "too late"), "it has ended"
+    assert waiting_notifications.fail(connection, old.id, now, "too late")
+    assert not waiting_notifications.fail(connection, old.id, now, "too late"), "it has ended"
     assert taken(connection, now).incident_id == 7
 
 

@@ -3,7 +3,7 @@
 A claim that is never completed ends with its lease; the notification is then due again. Nothing is sent here.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,34 +80,6 @@ WHERE id = :id AND tries = :tries AND sent_at IS NULL
 
 
 _MARK_REROUTED = text("UPDATE notifications SET rerouted_at = :at WHERE id = :id")
-_MAKE_DUE = text("""
-UPDATE notifications SET next_try_at = least(next_try_at, :now), leased_until = least(leased_until, :now)
-WHERE sent_at IS NULL AND failed_at IS NULL AND greatest(next_try_at, leased_until) > :now
-""")
-_OVERDUE = text("""
-SELECT id, incident_id, channel, reason, payload, rerouted_at FROM notifications
-WHERE created_at <= :created_before AND sent_at IS NULL AND failed_at IS NULL AND rerouted_at IS NULL
-  AND (leased_until IS NULL OR leased_until <= :now)
-ORDER BY id LIMIT :most
-""")
-_MARK_OVERDUE = text("""
-UPDATE notifications SET rerouted_at = :at
-WHERE id = :id AND sent_at IS NULL AND failed_at IS NULL AND rerouted_at IS NULL RETURNING last_error
-""")
-_OUTDATED = text("""
-SELECT id, incident_id, channel, reason, payload, rerouted_at FROM notifications
-WHERE coalesce(retried_at, created_at) < :created_before AND sent_at IS NULL AND failed_at IS NULL
-  AND (leased_until IS NULL OR leased_until <= :now)
-ORDER BY id LIMIT :most
-""")
-_ORPHANS = text("""
-SELECT id, incident_id, channel, reason, payload, rerouted_at FROM notifications
-WHERE channel <> ALL (:set_up) AND sent_at IS NULL AND failed_at IS NULL ORDER BY id LIMIT :most
-""")
-_FAIL = text("""
-UPDATE notifications SET failed_at = :at, leased_until = NULL, last_error = :error
-WHERE id = :id AND sent_at IS NULL AND failed_at IS NULL AND (leased_until IS NULL OR leased_until <= :at)
-""")
 _CHANNELS_FOR_EVENT = text("""
 SELECT DISTINCT channel FROM notifications
 WHERE incident_id = :incident_id AND reason = :reason AND payload ->> 'at' = :at
@@ -144,17 +116,6 @@ class Claim(Struct, frozen=True):
     """This one included."""
     try_id: int
     created_at: datetime
-    rerouted_at: datetime | None
-
-
-class Orphan(Struct, frozen=True):
-    """A waiting notification that its channel will not send, or has not sent for long."""
-
-    id: int
-    incident_id: int
-    channel: str
-    reason: str
-    payload: dict[str, Any]
     rerouted_at: datetime | None
 
 
@@ -238,41 +199,6 @@ def mark_failed(connection: Connection, claimed: Claim, at: datetime, error: str
 def mark_rerouted(connection: Connection, notification_id: int, at: datetime) -> None:
     """Record that another channel was notified instead."""
     connection.execute(_MARK_REROUTED, {"id": notification_id, "at": at})
-
-
-def outdated(connection: Connection, created_before: datetime, now: datetime, most: int) -> list[Orphan]:
-    """Waiting notifications created before then, on every channel, oldest first; leased ones are left out."""
-    values = {"created_before": created_before, "now": now, "most": most}
-    return [Orphan(*row) for row in connection.execute(_OUTDATED, values)]
-
-
-def make_due(connection: Connection, now: datetime) -> None:
-    """Make all waiting notifications due, also those that are being sent."""
-    connection.execute(_MAKE_DUE, {"now": now})
-
-
-def overdue(connection: Connection, created_before: datetime, now: datetime, most: int) -> list[Orphan]:
-    """Waiting notifications created until then that went to no other channel, oldest first, except leased ones."""
-    values = {"created_before": created_before, "now": now, "most": most}
-    return [Orphan(*row) for row in connection.execute(_OVERDUE, values)]
-
-
-def mark_overdue(connection: Connection, notification_id: int, at: datetime) -> str | None:
-    """Record that another channel is notified too; returns the last fault, None if it is not waiting any more."""
-    found: str | None = connection.execute(
-        _MARK_OVERDUE, {"id": notification_id, "at": at}
-    ).scalar_one_or_none()
-    return found
-
-
-def orphans(connection: Connection, set_up: Collection[str], most: int) -> list[Orphan]:
-    """Waiting notifications of channels that are no longer set up, oldest first."""
-    return [Orphan(*row) for row in connection.execute(_ORPHANS, {"set_up": list(set_up), "most": most})]
-
-
-def fail(connection: Connection, notification_id: int, at: datetime, error: str) -> bool:
-    """Fail a notification without a try; False if it has ended meanwhile or is being sent."""
-    return connection.execute(_FAIL, {"id": notification_id, "at": at, "error": error}).rowcount == 1
 
 
 def channels_for_event(connection: Connection, incident_id: int, reason: str, at: str) -> set[str]:

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, text
 
 from tests.web.conftest import Api
 from webhook_app.store.incidents import outbox as notifications
+from webhook_app.store.incidents import waiting_notifications
 from webhook_app.store.incidents.outbox import Claim
 
 SECOND = timedelta(seconds=1)
@@ -108,7 +109,7 @@ def test_a_retried_notification_does_not_expire_before_its_try(api: Api, engine:
     answer = api.post(f"/v1/notifications/{failed['id']}/retry").json
     now = datetime.fromisoformat(answer["next_try_at"])
     with engine.begin() as connection:
-        old = notifications.outdated(connection, now - timedelta(days=3), now, 10)
+        old = waiting_notifications.outdated(connection, now - timedelta(days=3), now, 10)
     assert failed["id"] not in [each.id for each in old]
     assert api.get("/v1/notifications?incident_id=2").json["notifications"][0]["state"] == "waiting"
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from webhook_app.store.incidents import channel_states, outbox
+from webhook_app.store.incidents import channel_states, waiting_notifications
 from webhook_app.store.postgres.engine import Engine
 
 
@@ -10,4 +10,4 @@ def make_due(engine: Engine, now: datetime) -> None:
     """End the pauses of all channels and the waits and leases of their notifications: some are tried early."""
     with engine.begin() as connection:
         channel_states.end_pauses(connection, now)
-        outbox.make_due(connection, now)
+        waiting_notifications.make_due(connection, now)

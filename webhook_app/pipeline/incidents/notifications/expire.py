@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from webhook_app.pipeline.incidents.notifications.reroute import lock_incidents, reroute
-from webhook_app.store.incidents import outbox
-from webhook_app.store.incidents.outbox import Orphan
+from webhook_app.store.incidents import waiting_notifications
+from webhook_app.store.incidents.waiting_notifications import WaitingNotification
 from webhook_app.store.postgres.engine import Engine
 
 log = structlog.get_logger()
@@ -29,9 +29,9 @@ def expire(engine: Engine, now: datetime, channels: Sequence[str]) -> int:
     Those that are overdue are rerouted only.
     """
     with engine.connect() as connection:
-        overdue = outbox.overdue(connection, now - OVERDUE_AFTER, now, _BATCH)
-        late = outbox.outdated(connection, now - GIVE_UP_AFTER, now, _BATCH)
-        waiting = outbox.orphans(connection, channels, _BATCH)
+        overdue = waiting_notifications.overdue(connection, now - OVERDUE_AFTER, now, _BATCH)
+        late = waiting_notifications.outdated(connection, now - GIVE_UP_AFTER, now, _BATCH)
+        waiting = waiting_notifications.without_channel(connection, channels, _BATCH)
     given_up = sum(_give_up(engine, each, "not delivered in 72 hours", channels, now) for each in late)
     if given_up:
         log.error("notifications given up after 72 hours", notifications=given_up)
@@ -41,20 +41,22 @@ def expire(engine: Engine, now: datetime, channels: Sequence[str]) -> int:
     return given_up
 
 
-def _reroute(engine: Engine, overdue: Orphan, channels: Sequence[str], now: datetime) -> None:
+def _reroute(engine: Engine, overdue: WaitingNotification, channels: Sequence[str], now: datetime) -> None:
     with engine.begin() as connection:
         lock_incidents(connection, [overdue.incident_id])
-        fault = outbox.mark_overdue(connection, overdue.id, now)
+        fault = waiting_notifications.mark_overdue(connection, overdue.id, now)
         if fault is not None:
             fault = fault or f"not sent within {OVERDUE_AFTER.total_seconds() / 60:.0f} min"
             reroute(connection, overdue.id, overdue.channel, overdue.payload, fault, channels, now)
 
 
-def _give_up(engine: Engine, orphan: Orphan, fault: str, channels: Sequence[str], now: datetime) -> bool:
+def _give_up(
+    engine: Engine, waiting: WaitingNotification, fault: str, channels: Sequence[str], now: datetime
+) -> bool:
     with engine.begin() as connection:
-        lock_incidents(connection, [orphan.incident_id])
-        if not outbox.fail(connection, orphan.id, now, fault):
+        lock_incidents(connection, [waiting.incident_id])
+        if not waiting_notifications.fail(connection, waiting.id, now, fault):
             return False
-        if orphan.rerouted_at is None:
-            reroute(connection, orphan.id, orphan.channel, orphan.payload, fault, channels, now)
+        if waiting.rerouted_at is None:
+            reroute(connection, waiting.id, waiting.channel, waiting.payload, fault, channels, now)
         return True
