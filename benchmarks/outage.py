@@ -23,7 +23,7 @@ from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.scheduler import load_rules
+from webhook_app.scheduler.jobs import load_rules
 from webhook_app.store.postgres.engine import connect, make_engine
 
 CODES = (131026, 131000, 131053, 135000)

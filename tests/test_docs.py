@@ -18,7 +18,7 @@ from webhook_app.client import Client
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.scheduler import load_rules
+from webhook_app.scheduler.jobs import load_rules
 from webhook_app.settings import Settings, read_settings
 from webhook_app.store.postgres.engine import connect, make_engine
 from webhook_app.web.api import ENDPOINTS

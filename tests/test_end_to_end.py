@@ -16,7 +16,7 @@ from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.notifications.notify import notify
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.scheduler import load_rules
+from webhook_app.scheduler.jobs import load_rules
 from webhook_app.settings import Settings
 from webhook_app.simulator.slack import SlackReceiver
 from webhook_app.whatsapp.receiving.signature import sign

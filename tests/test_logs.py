@@ -26,7 +26,7 @@ from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.pipeline.suppressions.suppress import suppress
 from webhook_app.rules.suppressions.streaks import Thresholds
-from webhook_app.scheduler import load_rules, retention_of
+from webhook_app.scheduler.jobs import load_rules, retention_of
 from webhook_app.settings import Settings
 from webhook_app.store.incidents import outbox
 from webhook_app.store.postgres.engine import connect
@@ -84,7 +84,8 @@ def test_an_error_that_is_its_own_cause_can_be_logged(logged):
 
 SCHEDULER = """
 from webhook_app import logs
-from webhook_app.scheduler import load_rules, run
+from webhook_app.scheduler.jobs import load_rules
+from webhook_app.scheduler.leading import run
 from webhook_app.settings import read_settings
 settings = read_settings()
 logs.configure(settings.log_format)

@@ -17,7 +17,8 @@ from sqlalchemy import text
 from tests.faults.web_server import web_server
 from tests.support.factories import NUMBER, body, status
 from tests.support.folders import DOCS, ROOT
-from webhook_app.scheduler import Job, _run_job
+from webhook_app.scheduler.jobs import Job
+from webhook_app.scheduler.leading import _run_job
 from webhook_app.store.counts.lateness import BOUNDS_S
 from webhook_app.store.incidents import alerts, outbox
 from webhook_app.store.postgres.engine import make_engine

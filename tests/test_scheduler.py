@@ -23,9 +23,9 @@ from tests.store.postgres.test_leadership import end_leaders_session
 from tests.support.traffic import Traffic
 from tests.support.waiting import wait_for
 from tests.test_settings import CHANNELS
-from webhook_app import scheduler
 from webhook_app.rules.incidents.rules_file.rules_file import RulesFileError
-from webhook_app.scheduler import Job, load_rules, make_channels, make_jobs
+from webhook_app.scheduler import leading
+from webhook_app.scheduler.jobs import Job, load_rules, make_channels, make_jobs
 from webhook_app.settings import read_settings
 from webhook_app.store.incidents import channel_states, outbox
 from webhook_app.store.operations import scheduler_state
@@ -34,7 +34,8 @@ from webhook_app.store.postgres.leadership import Leadership
 
 RUN = """
 from webhook_app import logs
-from webhook_app.scheduler import load_rules, run
+from webhook_app.scheduler.jobs import load_rules
+from webhook_app.scheduler.leading import run
 from webhook_app.settings import read_settings
 logs.configure("text")
 settings = read_settings()
@@ -242,15 +243,15 @@ def test_after_the_clock_was_set_back_the_jobs_go_on_and_what_waits_is_due(
         def now(cls, tz: tzinfo | None = None) -> datetime:
             return datetime.now(tz) + ahead[0]
 
-    for module in (scheduler, apscheduler.schedulers.base, apscheduler.triggers.interval):
+    for module in (leading, apscheduler.schedulers.base, apscheduler.triggers.interval):
         monkeypatch.setattr(module, "datetime", Clock)
     runs: list[datetime] = []
     leadership, stop = Leadership(database_url), threading.Event()
     wait_for(leadership.acquire)
-    leading = threading.Thread(
-        target=scheduler._lead, args=(engine, leadership, [Job("evaluate", 0.3, runs.append)], stop)
+    thread = threading.Thread(
+        target=leading._lead, args=(engine, leadership, [Job("evaluate", 0.3, runs.append)], stop)
     )
-    leading.start()
+    thread.start()
     try:
         wait_for(lambda: len(runs) > 1)
         with engine.begin() as connection:
@@ -264,7 +265,7 @@ def test_after_the_clock_was_set_back_the_jobs_go_on_and_what_waits_is_due(
             assert outbox.claim(connection, "slack", now + timedelta(minutes=5), now + timedelta(minutes=6))
     finally:
         stop.set()
-        leading.join()
+        thread.join()
         leadership.release()
 
 

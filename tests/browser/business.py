@@ -19,7 +19,7 @@ from webhook_app.pipeline.receiving.batch_writer import BatchWriter
 from webhook_app.pipeline.receiving.delivery import Delivery
 from webhook_app.rules.accounts.template_changes import TemplateChange
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text
-from webhook_app.scheduler import load_rules, make_channels, make_jobs
+from webhook_app.scheduler.jobs import load_rules, make_channels, make_jobs
 from webhook_app.settings import Settings
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.posts import Post, plan_posts

@@ -6,7 +6,7 @@ from webhook_app.channels.slack import SlackWebhook
 from webhook_app.demo.backfill import Backfill
 from webhook_app.demo.meta import demo_account, graph_settings, serve_graph
 from webhook_app.demo.week import week_before
-from webhook_app.scheduler import load_rules, read_meta
+from webhook_app.scheduler.jobs import load_rules, read_meta
 from webhook_app.settings import read_settings
 from webhook_app.simulator.messages import EVERYDAY, NUMBERS, SEASONAL_OFFER, WIN_BACK
 from webhook_app.simulator.payloads import TimedChange, template_paused_change

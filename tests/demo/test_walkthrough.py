@@ -2,7 +2,7 @@
 
 from webhook_app.demo.walkthrough import SlackPrinter, boxed, demo_environment, one_minute_rules, week_lines
 from webhook_app.rules.incidents.rules_file.rules_file import parse_rules
-from webhook_app.scheduler import load_rules
+from webhook_app.scheduler.jobs import load_rules
 from webhook_app.settings import read_settings
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import Engine
 
 from webhook_app.demo.backfill import Backfill
-from webhook_app.scheduler import load_rules
+from webhook_app.scheduler.jobs import load_rules
 from webhook_app.simulator.plan import plan
 from webhook_app.simulator.scenarios import SCENARIOS
 from webhook_app.store.incidents import alerts

@@ -45,7 +45,7 @@ def check() -> None:
 
 def _check_channels(settings: "Settings", rules: "Sequence[Rule]") -> None:
     from webhook_app.rules.incidents.announcements import missing_channels  # noqa: PLC0415
-    from webhook_app.scheduler import make_channels  # noqa: PLC0415
+    from webhook_app.scheduler.jobs import make_channels  # noqa: PLC0415
 
     channels = tuple(make_channels(settings))
     if faults := missing_channels(rules, channels):

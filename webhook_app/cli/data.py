@@ -82,7 +82,7 @@ def replay(of_quarantine: bool, since: datetime, until: datetime | None, reason:
 def prune() -> None:
     """Remove expired data and create the coming partitions, as the scheduler does every hour."""
     from webhook_app.pipeline.operations import prune as pruning  # noqa: PLC0415
-    from webhook_app.scheduler import retention_of  # noqa: PLC0415
+    from webhook_app.scheduler.jobs import retention_of  # noqa: PLC0415
     from webhook_app.store.postgres.engine import make_engine  # noqa: PLC0415
 
     with settings_with_database() as settings:

@@ -57,6 +57,6 @@ def database_message(fault: Exception) -> str:
 
 def read_rules(path: Path | None) -> "Sequence[Rule]":
     """The rules of the file, or the default ones."""
-    from webhook_app.scheduler import load_rules  # noqa: PLC0415
+    from webhook_app.scheduler.jobs import load_rules  # noqa: PLC0415
 
     return load_rules(path)

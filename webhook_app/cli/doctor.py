@@ -25,7 +25,8 @@ _NOT_ASKED = (
 def doctor(all_: bool) -> None:
     """Ask Meta about token, app, accounts and numbers. Exit code 1 if something is broken."""
     from webhook_app.rules.accounts.doctor_check import worst  # noqa: PLC0415
-    from webhook_app.scheduler import limit_logging, read_meta  # noqa: PLC0415
+    from webhook_app.scheduler.jobs import read_meta  # noqa: PLC0415
+    from webhook_app.scheduler.leading import limit_logging  # noqa: PLC0415
     from webhook_app.store.postgres.engine import make_engine  # noqa: PLC0415
 
     with settings_with_database() as settings:

@@ -58,7 +58,7 @@ def migrate() -> None:
 def scheduler() -> None:
     """Run the jobs: evaluate, notify, suppress, prune. You can start several; one of them leads."""
     from webhook_app import collect_garbage_rarely, logs  # noqa: PLC0415
-    from webhook_app.scheduler import run  # noqa: PLC0415
+    from webhook_app.scheduler.leading import run  # noqa: PLC0415
     from webhook_app.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings()

@@ -7,7 +7,7 @@ from webhook_app.channels import Channel
 from webhook_app.demo.backfill import Backfill, ScheduledAction
 from webhook_app.demo.week import Week
 from webhook_app.pipeline.incidents import actions
-from webhook_app.scheduler import load_rules
+from webhook_app.scheduler.jobs import load_rules
 from webhook_app.store.incidents import incidents
 from webhook_app.store.postgres import partitions
 from webhook_app.store.postgres.engine import Engine, make_engine

@@ -1,24 +1,11 @@
-"""The table of jobs, run by one leader at a time, however many schedulers are started.
+"""The table of jobs: what the scheduler does, how often, and with which rules and channels."""
 
-Leadership is a session advisory lock on its own connection, which standbys try to take every second; so the scheduler
-must not connect through a pooler that shares connections. When the connection is lost no job starts, running ones
-finish, and the lock is tried again. On SIGTERM or SIGINT running jobs finish and `run` returns.
-"""
-
-import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress as ignore
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
-import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor  # type: ignore[import-untyped]  # version 3 has none
-from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from msgspec import Struct
 
 from webhook_app.channels import Channel
@@ -32,7 +19,6 @@ from webhook_app.channels.slack_bot import SlackBot
 from webhook_app.channels.webhook import Webhook
 from webhook_app.graph.certificate import read_certificate
 from webhook_app.graph.client import GraphClient
-from webhook_app.logs import mask_private
 from webhook_app.pipeline.accounts.read_graph import examine
 from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.counts.measure_lateness import measure
@@ -40,7 +26,6 @@ from webhook_app.pipeline.counts.sum_hours import sum_hours
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.findings.find import LastSearch, find
 from webhook_app.pipeline.incidents.inputs.live_inputs import ReadCache
-from webhook_app.pipeline.incidents.notifications.clock_set_back import make_due
 from webhook_app.pipeline.incidents.notifications.expire import expire
 from webhook_app.pipeline.incidents.notifications.notify import Clock, notify
 from webhook_app.pipeline.incidents.past.judge_past import Unfinished, judge_past, note_gap
@@ -52,17 +37,11 @@ from webhook_app.pipeline.people.erase import continue_erasures
 from webhook_app.pipeline.sends.reports import follow_up
 from webhook_app.pipeline.suppressions.suppress import LockWatch, suppress
 from webhook_app.rules.accounts.doctor_check import DoctorCheck, Expected
-from webhook_app.rules.incidents.announcements import missing_channels
 from webhook_app.rules.incidents.rules_file.rule import Rule
 from webhook_app.rules.incidents.rules_file.rules_file import default_rules_text, parse_rules
 from webhook_app.rules.suppressions.streaks import Thresholds
 from webhook_app.settings import Settings
-from webhook_app.store.operations import scheduler_state
-from webhook_app.store.postgres.engine import Engine, connect, make_engine
-from webhook_app.store.postgres.errors import EngineError
-from webhook_app.store.postgres.leadership import Leadership
-
-log = structlog.get_logger()
+from webhook_app.store.postgres.engine import Engine, connect
 
 NOTIFY_SECONDS = 1.0
 PAST_SECONDS = 60.0
@@ -77,9 +56,6 @@ MEASURE_SECONDS = 60.0
 COUNT_STAGES_SECONDS = 60.0
 BACKTEST_SECONDS = 2.0
 DOCTOR_SECONDS = 3600.0
-LEADER_SECONDS = 1.0
-_SET_BACK_S = 5.0  # by less a clock is corrected often, and the jobs are at most so late
-_ERROR_LENGTH = 500
 
 
 class Job(Struct, frozen=True):
@@ -228,102 +204,3 @@ def read_meta(
         go_on=go_on,
     )
     return examine(engine, client, expected, now, read_certificate)
-
-
-def run(settings: Settings, rules: Sequence[Rule]) -> None:
-    """Stand by or lead until SIGTERM or SIGINT. Call it in the main thread."""
-    limit_logging()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    engine = make_engine(settings.database_url, application="webhook_app scheduler")
-    leadership = Leadership(settings.database_url)
-    channels = make_channels(settings)
-    jobs = make_jobs(engine, settings, rules, channels, lambda: leadership.held and not stop.is_set())
-    log.info("scheduler started", leader=leadership.name, rules=len(rules), channels=sorted(channels))
-    for fault in missing_channels(rules, channels):
-        log.warning("notifications go to the log instead", fault=fault)
-    try:
-        while not stop.is_set():
-            if leadership.acquire():
-                log.info("leading", leader=leadership.name)
-                _lead(engine, leadership, jobs, stop)
-            stop.wait(LEADER_SECONDS)
-    finally:
-        leadership.release()
-        engine.dispose()
-        log.info("scheduler stopped", leader=leadership.name)
-
-
-def _lead(engine: Engine, leadership: Leadership, jobs: Sequence[Job], stop: threading.Event) -> None:
-    """Run the jobs until the lock is lost or `stop` is set; then wait for running jobs."""
-    clock = BackgroundScheduler(
-        timezone=UTC,
-        executors={"default": ThreadPoolExecutor(len(jobs))},
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-    )
-    for job in jobs:
-        clock.add_job(
-            partial(_run_job, engine, leadership, job, stop),
-            "interval",
-            seconds=job.seconds,
-            id=job.name,
-            next_run_time=datetime.now(UTC),
-        )
-    clock.start()
-    wall = _WallClock()
-    while not stop.wait(LEADER_SECONDS) and leadership.check():
-        if wall.was_set_back():
-            log.warning("the clock was set back: all jobs start now")
-            for scheduled in clock.get_jobs():
-                scheduled.modify(next_run_time=datetime.now(UTC))
-            with ignore(EngineError):
-                make_due(engine, datetime.now(UTC))
-    ending = threading.Thread(target=clock.shutdown, name="ending")
-    ending.start()
-    while ending.is_alive():  # keep the lock while a job runs
-        ending.join(LEADER_SECONDS)
-        leadership.check()
-
-
-class _WallClock:
-    """Notices that the clock was set back: APScheduler starts no job until the old time has come again."""
-
-    def __init__(self) -> None:
-        self._ahead_s = self._measure()
-
-    def was_set_back(self) -> bool:
-        """Whether it was, since the last call."""
-        before, self._ahead_s = self._ahead_s, self._measure()
-        return before - self._ahead_s > _SET_BACK_S
-
-    def _measure(self) -> float:
-        return datetime.now(UTC).timestamp() - monotonic()
-
-
-def _run_job(engine: Engine, leadership: Leadership, job: Job, stop: threading.Event) -> None:
-    """Run a job once and record it. A failure is logged and recorded, and does not stop later runs."""
-    if stop.is_set() or not leadership.check():
-        return
-    began, now, error = monotonic(), datetime.now(UTC), ""
-    try:
-        with engine.begin() as connection:
-            scheduler_state.record_start(connection, job.name, leadership.name, now, job.seconds)
-        job.step(now)
-    except Exception as fault:
-        log.exception("job failed", job=job.name)
-        first_line = str(fault).partition("\n")[0]  # SQLAlchemy's further lines hold the statement's values
-        error = mask_private(f"{type(fault).__name__}: {first_line}")[:_ERROR_LENGTH]
-    seconds = monotonic() - began
-    try:
-        with engine.begin() as connection:
-            ended_at = now + timedelta(seconds=seconds)
-            scheduler_state.record_end(connection, job.name, leadership.name, ended_at, seconds, error)
-    except EngineError:
-        log.warning("the end of a job was not recorded", job=job.name)
-
-
-def limit_logging() -> None:
-    """Reduce logging: httpx logs URLs, which may be secret; APScheduler warns when a slow job is due again."""
-    for name, level in (("httpx", logging.WARNING), ("apscheduler", logging.ERROR)):
-        logging.getLogger(name).setLevel(level)

@@ -1,0 +1,1 @@
+"""The scheduler: the table of jobs, and the leader that runs it."""
