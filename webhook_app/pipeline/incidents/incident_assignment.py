@@ -97,8 +97,6 @@ class IncidentAssignment:
         joining = sorted(
             ((change, self._firing(change, calls)) for change in fired), key=lambda each: joining_order(*each)
         )
-        if len(joining) > MOST_JOINING:
-            joining.sort(key=lambda each: not is_shown(each[0].alert.webhook_codes))
         for change, firing in joining[:MOST_JOINING]:
             self._store.attempt(f"alert of rule {change.alert.rule}", partial(self._join, change, firing))
 

@@ -181,20 +181,20 @@ def known_after(
     )
 
 
-def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool, int, bool, int, int, int]:
-    """Sort key of alerts that fire together: causes before effects, then the alert with the most failures.
+def joining_order(change: AlertChange, firing: FiringAlert) -> tuple[bool, bool, bool, int, int, int, int]:
+    """Sort key of alerts that fire together: what more than reports shows first, causes before effects, then the alert
+    with the most failures.
 
     An alert with codes that fail in different places comes after the others, so that two causes at once are not taken
-    for one. Silence that only accepted sends show follows the one that more shows, and that of all numbers comes before
-    that of one, which fewer keys report.
+    for one. Silence of all numbers comes before that of one, which fewer keys report.
     """
     alert = change.alert
     is_silence = alert.kind == "silence"
     return (
+        not is_shown(alert.webhook_codes),
         not is_account_wide(firing),
         has_several_causes(firing.failing),
         -alert.failures,
-        is_silence and not is_shown(alert.webhook_codes),
         is_silence * len(alert.group),
         -rank(alert.severity),
         alert.id,

@@ -150,3 +150,15 @@ def test_an_alert_that_leaves_what_a_key_makes_up_is_as_old_as_what_webhooks_sho
         traffic.failed(20, now + minutes * MINUTE, PLATFORM)
         look(now + minutes * MINUTE)
     assert [(each.ended_how, each.is_open) for each in known(engine)] == [("split", False), ("", True)]
+
+
+def test_an_outage_that_webhooks_and_another_key_show_at_once_is_one_incident(
+    engine: Engine, traffic: Traffic, look: Look, now: datetime
+) -> None:
+    for number in (NUMBER, OTHER):
+        traffic.sent(60, now - 20 * MINUTE, number=number)
+    traffic.failed(20, now - MINUTE, PLATFORM)
+    report_failed_calls(engine, 40, now - MINUTE, PLATFORM, key="shop", number=OTHER)
+    [message] = look(now)
+    assert message.title == f"{PLATFORM} Service unavailable, business number {NUMBER}"
+    assert message.failures == 20
