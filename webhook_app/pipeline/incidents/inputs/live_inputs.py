@@ -59,6 +59,7 @@ class LiveInputs:
         self._day: Counter[SeriesKey] | None = None
         self._numbers: frozenset[str] | None = None
         self._calls: dict[int, ReportedCalls] = {}
+        self._reported: dict[int, WindowCounts] = {}
         self._chronic: ChronicStates | None = None
         self._health: list[tuple[Subject, list[ReportedHealth]]] | None = None
         self._ended_failures: list[EndedFailures] | None = None
@@ -139,9 +140,12 @@ class LiveInputs:
         return self._of_webhooks if self._spans.has_reports else None
 
     def reported(self, minutes: int) -> WindowCounts:
-        return WindowCounts(
-            {}, [each for span in self._spans.of_window(minutes) for each in span.reported.failed]
-        )
+        if minutes not in self._reported:
+            spans = self._spans.of_window(minutes)
+            self._reported[minutes] = WindowCounts(
+                {}, [each for span in spans for each in span.reported.failed]
+            )
+        return self._reported[minutes]
 
     def reported_calls(self, minutes: int = REPORTED_MINUTES) -> ReportedCalls:
         if minutes not in self._calls:
