@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, product
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -26,6 +26,7 @@ from tests.support.factories import body, status
 from tests.support.reports import accepted_calls, failed_call
 from webhook_app.embedded import EmbeddedPostgres
 from webhook_app.migrating import migrate_database
+from webhook_app.pipeline.counts.count_funnels import count_stages
 from webhook_app.pipeline.counts.measure_lateness import measure
 from webhook_app.pipeline.incidents.evaluate import evaluate
 from webhook_app.pipeline.incidents.inputs.live_inputs import ReadCache
@@ -43,7 +44,7 @@ from webhook_app.store.schema import metadata
 from webhook_app.whatsapp.sends.send_reports import SendReport
 
 MINUTE = timedelta(minutes=1)
-KINDS = ("rate", "attention", "spike", "new_code", "silence")
+KINDS = ("rate", "attention", "spike", "new_code", "silence", "undelivered")
 RULES = tuple(rule for rule in parse_rules(default_rules_text()) if rule.kind in KINDS)
 ACCOUNTS = {
     "590238114470021": "384610027715590",
@@ -51,6 +52,8 @@ ACCOUNTS = {
     "590238114470077": "384610027715591",
 }
 TEMPLATES = ("order", "invoice", "")
+NO_REPORTS = 0
+"""The code of an outage in which messages are sent and no delivery report comes."""
 PLATFORM, BROKEN, PAUSED, UNPAID, UNREACHABLE, TOKEN, LOCKED, LIMITED = (
     131016, 131053, 132015, 131042, 131026, 190, 131031, 130429,
 )  # fmt: skip
@@ -65,7 +68,7 @@ Item = TypeVar("Item")
 
 
 class Outage(Struct, frozen=True):
-    """From minute `start` to before `end` this share of the messages fails with the code."""
+    """From minute `start` to before `end` this share of the messages fails with the code, or has no delivery report."""
 
     code: int
     share: float
@@ -144,7 +147,7 @@ def make_plan(seed: int) -> Plan:
 
 def _outage(random: Random, numbers: list[str]) -> Outage:
     start = random.randrange(20, 50)
-    code = random.choice((PLATFORM, BROKEN, PAUSED, UNPAID, UNREACHABLE, TOKEN, LOCKED))
+    code = random.choice((PLATFORM, BROKEN, PAUSED, UNPAID, UNREACHABLE, TOKEN, LOCKED, NO_REPORTS))
     template = random.choice(TEMPLATES[:2]) if code == PAUSED else ""
     is_wide = code in (PLATFORM, TOKEN) and random.random() < 0.5
     return Outage(
@@ -154,7 +157,7 @@ def _outage(random: Random, numbers: list[str]) -> Outage:
         end=start + random.choice((10, 25, 45)),
         number="" if is_wide or template else random.choice(numbers),
         template=template,
-        late=random.choice((0, 0, 0, 70)),
+        late=0 if code == NO_REPORTS else random.choice((0, 0, 0, 70)),
     )
 
 
@@ -170,7 +173,8 @@ def _made_up(random: Random, plan: Plan) -> MadeUp:
         number=random.choice((real.number or next(iter(ACCOUNTS)), *ACCOUNTS, NOWHERE)),
         template=random.choice((real.template, "order", "", MADE_UP)),
     )
-    return replace(found, is_of_others=found.code != 0 and random.random() < 0.25)
+    share_of_others = 0.7 if real.code == NO_REPORTS else 0.25
+    return replace(found, is_of_others=found.code != 0 and random.random() < share_of_others)
 
 
 class World:
@@ -195,6 +199,8 @@ class World:
         late: dict[int, list[bytes]] = {}
         recent: dict[str, list[str]] = {}
         unfinished = Unfinished()
+        for raw, at in _days_before(begin):
+            writer.store([Delivery(raw)], at)
         for minute in range(plan.minutes):
             at = begin + minute * MINUTE
             for number, waba in ACCOUNTS.items():
@@ -207,6 +213,7 @@ class World:
                 if minute in each.minutes:
                     theirs = recent.get(each.number, ()) if each.is_of_others else ()
                     self._report(each, list(_reports(reports, each, at, calls, theirs)), at)
+            count_stages(self.engine, at + timedelta(seconds=20))
             evaluate(self.engine, RULES, at + timedelta(seconds=30), channels=["slack", "log"], memory=memory)
             measure(self.engine, at + timedelta(seconds=50))
             judge_past(
@@ -270,6 +277,15 @@ class World:
             return set(connection.execute(asked).scalars())
 
 
+def _days_before(begin: datetime) -> Iterator[tuple[bytes, datetime]]:
+    """Messages whose delivery reports came at once, at the same hours of three days: what is usual."""
+    for day, hour, (number, waba) in product((1, 2, 3), (0, 1, 2), ACCOUNTS.items()):
+        at = begin - timedelta(days=day) + timedelta(hours=hour)
+        ids = [f"wamid.before.{number}.{day}.{hour}.{place}" for place in range(20)]
+        for kind in ("sent", "delivered"):
+            yield body(*(status(each, kind, at) for each in ids), number=number, waba=waba), at
+
+
 def _statuses(
     random: Random, plan: Plan, minute: int, number: str, at: datetime, ids: Iterator[int]
 ) -> dict[int, list[dict[str, object]]]:
@@ -283,7 +299,10 @@ def _statuses(
         )
         code = failing.code if failing else UNREACHABLE if random.random() < 0.005 else None
         named = {"biz_opaque_callback_data": f"template={template}"} if template else {}
-        for kind in ("sent", "delivered") if code is None else ("failed",):
+        kinds = ("sent", "delivered") if code is None else ("failed",)
+        if code == NO_REPORTS:
+            kinds, code = ("sent",), None
+        for kind in kinds:
             made = status(f"wamid.R{serial}", kind, at, code=code, recipient=f"1202555{serial:05}", **named)
             found.setdefault(failing.late if failing else 0, []).append(made)
     return found
@@ -349,10 +368,15 @@ def _near(found: Mapping[int, set[Item]], minute: int) -> set[Item]:
 def _is_told(told: Told, others: Iterable[Told], reasons: Collection[str]) -> bool:
     return any(
         set(told.codes[:1]) <= set(other.codes)
+        and (bool(told.codes) or _what(told) == _what(other))
         and other.minute <= told.minute + ALLOWED.get(told.reason, LATER)
         and other.reason in reasons
         for other in others
     )
+
+
+def _what(told: Told) -> str:
+    return told.title.partition(",")[0]
 
 
 def examine(world: World, seed: int, begin: datetime) -> list[str]:

@@ -58,3 +58,12 @@ def test_every_difference_is_a_fault(beside: Seen, fault: str) -> None:
     assert list(faults(PLAN, SEEN, SEEN)) == []
     [found] = faults(PLAN, SEEN, beside)
     assert found.startswith(fault)
+
+
+def test_incidents_without_codes_are_told_apart_by_what_they_say() -> None:
+    missing = replace(TOLD, title="Delivery reports are missing, country US", codes=())
+    silent = replace(missing, title="No webhooks in 30 min, country US")
+    alone = replace(SEEN, told=[missing])
+    assert list(faults(PLAN, alone, replace(SEEN, told=[replace(missing, title=f"{missing.title}!")]))) == []
+    [found] = faults(PLAN, alone, replace(SEEN, told=[silent]))
+    assert found.startswith("not told in time: Delivery reports are missing")

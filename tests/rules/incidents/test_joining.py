@@ -362,6 +362,13 @@ def test_what_fired_for_the_same_group_belongs_to_the_same_incident_without_any_
     assert join(own, [incident], ("r", "other"), NOW).incident_id is None
 
 
+def test_what_only_reports_show_explains_no_missing_deliveries() -> None:
+    missing = opened(undelivered(NOW, group={"phone_number_id": "N1"}))
+    assert joined(reported_by("N1", "rival", code=UNPAID), missing).incident_id is None
+    shown = replace(reported_by("N1", code=UNPAID), webhook_codes=(UNPAID,))
+    assert joined(shown, missing) == Membership(1, Joined.EXPLAINED)
+
+
 def undelivered(at: datetime, kind: str = "undelivered", **more: Any) -> FiringAlert:
     return FiringAlert(rule="r", kind=kind, domain="delivery", codes=(), fired_at=at, **more)
 

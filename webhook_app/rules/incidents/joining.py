@@ -76,7 +76,8 @@ def join(
     An incident that has recovered within two hours, or went quiet within 26, is asked after the open ones.
     What only some API keys report may be made up. So an incident that nothing else has ever shown is joined by nothing
     that webhooks or other keys show; only the silence that follows when nothing can be sent does. One that only reports
-    still show is joined by what webhooks show only by 1. Reports alone open no ended incident of more again.
+    still show is joined by what webhooks show only by 1. Reports alone open no ended incident of more again,
+    and explain no missing deliveries.
     """
     known = sorted(
         incidents, key=lambda incident: (incident.ended_at is not None, incident.began_at, incident.id)
@@ -112,7 +113,7 @@ def _may_be_hidden(alert: FiringAlert, incident: KnownIncident, reason: Joined) 
     if not is_shown(alert.webhook_codes):
         is_wide = reason is Joined.SAME_GROUP and "phone_number_id" not in alert.group and not is_silence
         if not incident.is_of_reports:
-            return incident.ended_at is not None
+            return incident.ended_at is not None or incident.domain == DELIVERY_DOMAIN
         return not is_wide and not _is_of_its_keys(alert, incident)
     follows = is_silence and reason is Joined.EXPLAINED and not alert.accepted
     if incident.is_of_reports:
