@@ -56,6 +56,8 @@ def test_message_ids_of_the_samples_contain_their_numbers():
         ("5491123456789", "541123456789"),
         ("525512345678", "5215512345678"),
         ("US.70411938265500174423", "US.70411938265500174423"),
+        ("US.70411938265500174423", "asked by us.70411938265500174423"),
+        ("US.7041abc9", "Us.7041ABC9"),
         *((PERSON, text) for text in ("u12025550117", "12025550117x", "1_202_555_0117", "1,202,555,0117")),
         *((PERSON, text) for text in ("1·202·555·0117", "1*202*555*0117", "1\u200b202\u2060555\ufeff0117")),
         *(
@@ -90,7 +92,9 @@ def test_what_is_found_in_a_text_is_found_in_json_and_by_the_pattern_of_the_data
         ("", "", " ", "-", "(", ")", "%20", "%2F", "%28", "(0)", "\n", "\t", "&nbsp;", "\\", "+")
     )
     between = st.lists(signs, max_size=3).map("".join)
-    spelled = "".join(each + data.draw(between) for each in key) if key == PERSON else key
+    spelled = data.draw(st.sampled_from((key, key.lower())))
+    if key == PERSON:
+        spelled = "".join(each + data.draw(between) for each in key)
     text = data.draw(between) + spelled + data.draw(between)
     traces = Traces([key])
     if traces.in_text(text):

@@ -71,8 +71,11 @@ class Traces:
         It finds a few others too, because it has only the beginnings of long keys.
         """
         self._pattern = re.compile(_pattern(self.keys, self.encoded))
-        held = {_letters_and_digits(each) for each in (*self.keys, *self.encoded)}
-        self._held = re.compile("|".join(_any_of(each.decode() for each in held)).encode() or rb"(?!)")
+        keys, encoded = (
+            [_letters_and_digits(each).decode() for each in some] for some in (self.keys, self.encoded)
+        )
+        held = "|".join([*_any_of(keys, "", _in_either_case), *_any_of(encoded)])
+        self._held = re.compile(held.encode() or rb"(?!)")
 
     def in_text(self, text: str) -> bool:
         """Whether a decoded text identifies the person."""
@@ -172,14 +175,15 @@ def _pattern(keys: Collection[str], encoded: Iterable[str], most: int | None = N
 
 
 def _spelled(keys: Collection[str], most: int | None) -> Iterator[str]:
-    """Patterns of keys as people write them: numbers with separators, prefixes or letters around, user ids as words.
+    """Patterns of keys as people write them: numbers with separators, prefixes or letters around, user ids as words in
+    capital or small letters.
 
     With `most`, for a search in the database, the digits may be of any script, and signs written out, or escaped in
     JSON.
     """
     numbers = {key for key in keys if len(key) >= _SHORTEST and key.isdecimal()}
     end = "" if most else "(?![0-9A-Za-z])"
-    for words in _any_of(key[:most] for key in keys if key not in numbers):
+    for words in _any_of((key[:most] for key in keys if key not in numbers), "", _in_either_case):
         before = rf"(?:(?<![0-9A-Za-z])|{_SIGN_OF_JSON})" if most else "(?<![0-9A-Za-z])"
         yield rf"{before}(?:{words}){end}"
     if most:
@@ -205,6 +209,12 @@ def _any_of(
         rest = "|".join(_any_of((word[len(begin) :] for word in each), between, of_letter))
         rest = rest and f"(?:{between}(?:{rest})){'?' if begin in each else ''}"
         yield between.join(map(of_letter, begin)) + rest
+
+
+def _in_either_case(letter: str) -> str:
+    return (
+        f"[{letter.upper()}{letter.lower()}]" if letter.isascii() and letter.isalpha() else re.escape(letter)
+    )
 
 
 def _in_base64(text: str) -> Iterator[str]:
