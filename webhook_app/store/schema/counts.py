@@ -156,7 +156,7 @@ message_stages = Table(  # the first time each message reached each stage; kept 
     a_time("sent_at", null=True),
     a_time("delivered_at", null=True),  # or read, which implies it
     a_time("read_at", null=True),
-    a_time("failed_at", null=True),  # by a webhook
+    a_time("failed_at", null=True),  # by a webhook; rows from before migration 0046: or by a send call
     a_time("last_at"),
     # its `sent` arrived without delay
     Column("sent_live", Boolean, nullable=False, server_default=text("false")),
